@@ -1,0 +1,108 @@
+"""FLOPs of one op from its shapes: one short formula a kind.
+
+Two figures, never mixed. `flops` is 2 x multiply-accumulates of contractions and attention: no
+bias, padding taps counted. `other_flops` counts every other arithmetic step of the textbook
+formula, one each: an addition, a comparison, a division, an `exp`, `erf`, `tanh` or square root;
+a reduction over n elements counts n.
+
+A kind has a formula or an entry in `NO_WORK` that says why it computes nothing. What has neither
+is *unknown* and every report lists it: nothing is zero in silence.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from math import prod
+
+from fuseline.graph import Kind, Status, Work
+
+Shape = tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One application of an op: the shapes it meets and the settings that change its work.
+
+    `inputs` are its tensor arguments in order. `named` holds arguments and parameters by the name
+    that the module or function gives them (`weight`, `bias`, `query`); `attributes` its scalars,
+    strings and tuples (`kernel_size`, `batch_first`, `equation`).
+    """
+
+    inputs: tuple[Shape, ...]
+    outputs: tuple[Shape, ...]
+    named: Mapping[str, Shape] = field(default_factory=dict)
+    attributes: Mapping[str, object] = field(default_factory=dict)
+
+    @property
+    def out(self) -> int:
+        """Elements of the first output."""
+        return prod(self.outputs[0])
+
+    def flag(self, name: str) -> bool:
+        """Whether the boolean attribute `name` is set."""
+        return bool(self.attributes.get(name))
+
+
+class MissingShape(Exception):
+    """A formula needs an operand that this call does not have; the op is then unknown."""
+
+
+Formula = Callable[[Call], tuple[int, int]]
+FORMULAS: dict[Kind, Formula] = {}
+NO_WORK: dict[Kind, str] = {}
+
+
+def formula(*kinds: Kind) -> Callable[[Formula], Formula]:
+    """Register a formula for `kinds`: a `Call` in, (FLOPs, other FLOPs) out.
+
+    Raises ValueError where a kind already has one.
+    """
+
+    def register(function: Formula) -> Formula:
+        for kind in kinds:
+            if kind in FORMULAS or kind in NO_WORK:
+                raise ValueError(f"{kind} already has a formula")
+            FORMULAS[kind] = function
+        return function
+
+    return register
+
+
+def no_work(why: str, *kinds: Kind) -> None:
+    """Register `kinds` as zero by definition, with the reason."""
+    for kind in kinds:
+        if kind in FORMULAS or kind in NO_WORK:
+            raise ValueError(f"{kind} already has a formula")
+        NO_WORK[kind] = why
+
+
+def count_work(kind: Kind, call: Call) -> Work:
+    """What one op computes, and how that is known.
+
+    >>> count_work(Kind.LINEAR, Call(((197, 768),), ((197, 3072),), {"weight": (3072, 768)}))
+    Work(flops=929562624, other_flops=0, status=<Status.COUNTED: 'counted'>, why='')
+    >>> count_work(Kind.UNKNOWN, Call(((8,),), ((8,),))).status
+    <Status.UNKNOWN: 'unknown'>
+    """
+    if kind in NO_WORK:
+        return Work(0, 0, Status.ZERO, NO_WORK[kind])
+    if kind not in FORMULAS:
+        return Work(0, 0, Status.UNKNOWN, "no formula for this op")
+    try:
+        flops, other_flops = FORMULAS[kind](call)
+    except MissingShape as error:
+        return Work(0, 0, Status.UNKNOWN, str(error))
+    return Work(flops, other_flops, Status.COUNTED)
+
+
+def operand(call: Call, name: str) -> Shape:
+    """Shape of the operand `name`; `MissingShape` where the call has none."""
+    if name not in call.named:
+        raise MissingShape(f"its formula needs the shape of '{name}'")
+    return call.named[name]
+
+
+def bias(call: Call, elements: int, name: str = "bias") -> int:
+    """One addition an element where the call has the operand `name`."""
+    return elements if name in call.named else 0

@@ -1,0 +1,145 @@
+"""A plan's price: every group's FLOPs, traffic, intensity and band, and the totals."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+
+from fuseline.costs.traffic import Traffic, group_traffic
+from fuseline.graph import Graph
+from fuseline.plan import Plan
+
+
+class Band(Enum):
+    """The seed document's intensity bands: what bounds a group when no device is given."""
+
+    COMPUTE = "compute-bound"
+    BALANCED = "balanced"
+    MEMORY = "memory-bound"
+    BANDWIDTH = "bandwidth-bound"
+
+
+_BANDS = ((50.0, Band.COMPUTE), (10.0, Band.BALANCED), (1.0, Band.MEMORY))
+
+
+def band_of(intensity: float) -> Band:
+    """The band of an arithmetic intensity [FLOP/byte]: above 50, 10, 1, or below.
+
+    >>> band_of(10.0), band_of(10.1)
+    (<Band.MEMORY: 'memory-bound'>, <Band.BALANCED: 'balanced'>)
+    """
+    return next((band for least, band in _BANDS if intensity > least), Band.BANDWIDTH)
+
+
+def intensity_of(flops: int, nbytes: int) -> float:
+    """FLOPs a byte; without traffic 0, or infinite where there is work all the same."""
+    if nbytes:
+        return flops / nbytes
+    return float("inf") if flops else 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class GroupCost:
+    """One group's price. `unfused_nbytes` is what its ops would move one kernel each."""
+
+    flops: int
+    other_flops: int
+    traffic: Traffic
+    unfused_nbytes: int
+    compute_ops: int
+    unknown_ops: int
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes across the group's boundary."""
+        return self.traffic.nbytes
+
+    @property
+    def saved_nbytes(self) -> int:
+        """Bytes that fusing this group saves."""
+        return self.unfused_nbytes - self.traffic.nbytes
+
+    @property
+    def intensity(self) -> float:
+        """Arithmetic intensity [FLOP/byte]."""
+        return intensity_of(self.flops, self.nbytes)
+
+    @property
+    def band(self) -> Band:
+        """Intensity band of the group."""
+        return band_of(self.intensity)
+
+    @property
+    def is_launch(self) -> bool:
+        """Whether the group has a compute op, so that it is launched at all."""
+        return self.compute_ops > 0
+
+
+@dataclass(frozen=True, slots=True)
+class PlanCost:
+    """A plan's price: group by group, in the plan's order. Totals are sums over these."""
+
+    groups: tuple[GroupCost, ...]
+
+    @property
+    def flops(self) -> int:
+        """FLOPs of all groups: the same under every strategy."""
+        return sum(group.flops for group in self.groups)
+
+    @property
+    def other_flops(self) -> int:
+        """Other FLOPs of all groups."""
+        return sum(group.other_flops for group in self.groups)
+
+    @property
+    def nbytes(self) -> int:
+        """Traffic of the plan."""
+        return sum(group.nbytes for group in self.groups)
+
+    @property
+    def unfused_nbytes(self) -> int:
+        """Traffic with a kernel for every op."""
+        return sum(group.unfused_nbytes for group in self.groups)
+
+    @property
+    def launches(self) -> int:
+        """Groups with at least one compute op."""
+        return sum(group.is_launch for group in self.groups)
+
+    @property
+    def intensity(self) -> float:
+        """FLOPs of the graph / traffic of the plan [FLOP/byte]."""
+        return intensity_of(self.flops, self.nbytes)
+
+
+def cost(graph: Graph, plan: Plan) -> PlanCost:
+    """Price `plan` on `graph`.
+
+    >>> from fuseline.graph import Builder, Kind, Role
+    >>> from fuseline.plan import Group
+    >>> build = Builder()
+    >>> x = build.tensor("x", (4, 4), role=Role.INPUT)  # 16 elements, 64 bytes
+    >>> y = build.op("first", Kind.RELU, inputs=[x], shape=(4, 4))
+    >>> graph = build.finish([build.op("second", Kind.RELU, inputs=[y], shape=(4, 4))])
+    >>> apart = Plan("apart", (Group(0, (0,), "relu"), Group(1, (1,), "relu")), ())
+    >>> cost(graph, apart).nbytes  # two kernels, each reads and writes 64 bytes
+    256
+    >>> cost(graph, Plan("one", (Group(0, (0, 1), "relu_relu"),), ())).nbytes
+    128
+    """
+    alone = [group_traffic(graph, (op.id,)).nbytes for op in graph.ops]
+    return PlanCost(
+        tuple(_price(graph, group.ops, sum(alone[op] for op in group.ops)) for group in plan.groups)
+    )
+
+
+def _price(graph: Graph, ops: tuple[int, ...], unfused_nbytes: int) -> GroupCost:
+    members = [graph.ops[op] for op in ops]
+    return GroupCost(
+        flops=sum(op.work.flops for op in members),
+        other_flops=sum(op.work.other_flops for op in members),
+        traffic=group_traffic(graph, ops),
+        unfused_nbytes=unfused_nbytes,
+        compute_ops=sum(op.is_compute for op in members),
+        unknown_ops=sum(op.is_unknown for op in members),
+    )

@@ -1,0 +1,66 @@
+"""Bytes that groups move across their boundary, to or from device memory.
+
+For a group g, with tensors taken by storage:
+
+    reads(g)       what g reads and does not make, parameters apart
+    parameters(g)  parameters, buffers and constants that g reads
+    writes(g)      by storage version, what g writes that a compute op outside g reads, or that
+                   outputs, mutated inputs or buffers hold
+
+Each is a union of bytes, so nothing is counted twice inside a group; a tensor that two groups
+read is read twice. This is the whole-tensor model: the least that one kernel can move. A real
+tiled kernel may re-read operands.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from fuseline.graph import Flow, Graph, Role
+
+_HELD = frozenset({Role.PARAMETER, Role.BUFFER, Role.CONSTANT})
+
+
+@dataclass(frozen=True, slots=True)
+class Traffic:
+    """Bytes one group moves, by why it moves them."""
+
+    reads: int
+    parameters: int
+    writes: int
+
+    @property
+    def nbytes(self) -> int:
+        """All bytes that cross the group's boundary."""
+        return self.reads + self.parameters + self.writes
+
+
+def group_traffic(graph: Graph, ops: Iterable[int]) -> Traffic:
+    """What one kernel made of `ops` (ids) moves [bytes]. Views and control ops move nothing."""
+    flows = graph.flows
+    inside = frozenset(ops)
+    taken: dict[int, list[Flow]] = defaultdict(list)
+    left: dict[tuple[int, int], list[Flow]] = defaultdict(list)
+    for op in inside:
+        for flow in flows.read_by[op]:
+            if flow.writer not in inside:
+                taken[flow.storage].append(flow)
+        for flow in flows.written_by[op]:
+            if flow.reader not in inside:
+                left[flow.storage, flow.writer].append(_unlimited(flow))
+    reads = parameters = 0
+    for storage, found in taken.items():
+        if graph.storages[storage].role in _HELD:
+            parameters += flows.nbytes(found)
+        else:
+            reads += flows.nbytes(found)
+    return Traffic(reads, parameters, sum(flows.nbytes(found) for found in left.values()))
+
+
+def _unlimited(flow: Flow) -> Flow:
+    """A writer does not know which rows an index will select: it writes them all."""
+    if flow.limit is None:
+        return flow
+    return Flow(flow.storage, flow.writer, flow.reader, flow.mask, flow.access)

@@ -1,0 +1,198 @@
+"""Module-level capture: torch.fx symbolic trace, then shapes on meta tensors.
+
+The seed document's view of a model: `torch.nn` modules and functions are one op each. Nothing is
+computed and no weight is in memory: every node runs once on meta tensors, which have shapes,
+strides and storages but no data. What aliases what, and what is written in place, is read off
+those runs and not guessed from names.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import fx, nn
+
+from fuseline.errors import InputError, foreign_code
+from fuseline.frontends.nested import tensors_in
+from fuseline.frontends.storages import StorageTable
+from fuseline.frontends.translate import NodeRun, add_op
+from fuseline.graph import Graph, Role, Source
+
+Inputs = tuple[tuple[Any, ...], dict[str, Any]]
+
+
+def capture_module(
+    model: nn.Module, inputs: Inputs, *, name: str, source: str, batch: int, dtype: str
+) -> Graph:
+    """Trace `model` and run it on meta copies of `inputs` (arguments, keywords).
+
+    Raises `InputError` where the model cannot be traced or refuses the inputs.
+    """
+    arguments = _bind(model, inputs, name)
+    traced = _trace(model, arguments, name)
+    runner = _Runner(traced)
+    with _quiet_meta():
+        runner.run_on(arguments, name)
+    shapes = [tuple(v.shape) for v in arguments.values() if isinstance(v, torch.Tensor)]
+    return runner.finish(
+        Source(
+            name=name,
+            source=source,
+            via="module",
+            batch=batch,
+            dtype=dtype,
+            input_shapes=tuple(shapes),
+            nodes=len(traced.graph.nodes),
+            torch=torch.__version__,
+        )
+    )
+
+
+def _bind(model: nn.Module, inputs: Inputs, name: str) -> dict[str, Any]:
+    """Arguments of `forward` by name, tensors moved to meta; missing ones keep their default."""
+    signature = inspect.signature(model.forward)
+    try:
+        bound = signature.bind(*inputs[0], **inputs[1])
+    except TypeError as error:
+        raise InputError(f"'{name}' cannot be called with these inputs: {error}") from error
+    bound.apply_defaults()
+    arguments: dict[str, Any] = {}
+    for key, value in bound.arguments.items():
+        kind = signature.parameters[key].kind
+        if kind is inspect.Parameter.VAR_POSITIONAL:
+            arguments.update({f"{key}_{place}": item for place, item in enumerate(value)})
+        elif kind is inspect.Parameter.VAR_KEYWORD:
+            arguments.update(value)
+        else:
+            arguments[key] = value
+    return {
+        key: value.to("meta") if isinstance(value, torch.Tensor) else value
+        for key, value in arguments.items()
+    }
+
+
+def _trace(model: nn.Module, arguments: Mapping[str, Any], name: str) -> fx.GraphModule:
+    constants = {
+        key: value for key, value in arguments.items() if not isinstance(value, torch.Tensor)
+    }
+    with foreign_code(
+        f"'{name}' cannot be traced by torch.fx (control flow that depends on data, or a call "
+        "that fx cannot follow)"
+    ):
+        return fx.symbolic_trace(model, concrete_args=constants or None)
+
+
+@contextmanager
+def _quiet_meta() -> Iterator[None]:
+    """Meta by default, no gradients, and attention as its own kernels: no CPU fast path."""
+    fast = torch.backends.mha.get_fastpath_enabled()
+    torch.backends.mha.set_fastpath_enabled(False)
+    try:
+        with torch.no_grad(), torch.device("meta"):
+            yield
+    finally:
+        torch.backends.mha.set_fastpath_enabled(fast)
+
+
+class _Runner(fx.Interpreter):
+    """Runs a traced model node by node on meta tensors, translating each into an op."""
+
+    def __init__(self, traced: fx.GraphModule) -> None:
+        super().__init__(traced)
+        self.extra_traceback = False  # errors become one line; no graph dump
+        self.table = StorageTable()
+        self.twins: dict[int, torch.Tensor] = {}  # id of a real tensor -> its meta twin
+        self.tensors: dict[fx.Node, tuple[int, ...]] = {}  # graph tensors of a node's value
+        self.ops: dict[fx.Node, int] = {}
+        held = (*traced.parameters(), *traced.buffers())
+        self.on_meta = all(tensor.is_meta for tensor in held)
+        for parameter in traced.parameters():
+            self.table.own(self._meta(parameter), Role.PARAMETER)
+        for buffer in traced.buffers():
+            self.table.own(self._meta(buffer), Role.BUFFER)
+
+    def run_on(self, arguments: Mapping[str, Any], name: str) -> None:
+        """Run the whole graph on these arguments of `forward`."""
+        shapes = ", ".join(
+            f"{key} {tuple(value.shape)}"
+            for key, value in arguments.items()
+            if isinstance(value, torch.Tensor)
+        )
+        with foreign_code(f"'{name}' refuses the input {shapes}"):
+            self.run(*arguments.values(), enable_io_processing=False)
+
+    def finish(self, source: Source) -> Graph:
+        """The graph of what has been run."""
+        (output,) = (node for node in self.tensors if node.op == "output")
+        return self.table.build.finish(self.tensors[output], source)
+
+    def run_node(self, n: fx.Node) -> Any:
+        """Run one node; note its op and tensors."""
+        match n.op:
+            case "placeholder":
+                value = super().run_node(n)
+                self.tensors[n] = self._placeholder(n, value)
+            case "get_attr":
+                value = super().run_node(n)
+                value = self._meta(value) if isinstance(value, torch.Tensor) else value
+                self.tensors[n] = tuple(
+                    self.table.held(str(n.target), tensor) for tensor in tensors_in(value)
+                )
+            case "output":
+                value = super().run_node(n)
+                self.tensors[n] = tuple(number for _, number in self._operands(n))
+            case _:
+                run = self._run_op(n)
+                value = run.result
+                self.ops[n], self.tensors[n] = add_op(self.table, run)
+        return value
+
+    def _placeholder(self, node: fx.Node, value: object) -> tuple[int, ...]:
+        if not isinstance(value, torch.Tensor):
+            return ()
+        self.table.own(value, Role.INPUT)
+        return (self.table.add(node.name, value, Role.INPUT),)
+
+    def _operands(self, node: fx.Node) -> list[tuple[torch.Tensor, int]]:
+        return [
+            pair
+            for source in node.all_input_nodes
+            for pair in zip(tensors_in(self.env[source]), self.tensors[source], strict=True)
+        ]
+
+    def _run_op(self, node: fx.Node) -> NodeRun:
+        args, kwargs = self.fetch_args_kwargs_from_env(node)
+        module = self.fetch_attr(str(node.target)) if node.op == "call_module" else None
+        owned = self._owned(module) if module is not None else {}
+        operands = self._operands(node)
+        watched = [*(tensor for tensor, _ in operands), *owned.values()]
+        versions = [tensor._version for tensor in watched]  # noqa: SLF001 - torch has no other
+        if module is None:
+            result = getattr(self, node.op)(node.target, args, kwargs)
+        elif self.on_meta:
+            result = module(*args, **kwargs)
+        else:
+            result = torch.func.functional_call(module, owned, args, kwargs)
+        written = [
+            tensor
+            for tensor, version in zip(watched, versions, strict=True)
+            if tensor._version != version  # noqa: SLF001
+        ]
+        predecessors = tuple(self.ops[n] for n in node.all_input_nodes if n in self.ops)
+        return NodeRun(node, module, args, kwargs, operands, owned, written, result, predecessors)
+
+    def _owned(self, module: nn.Module) -> dict[str, torch.Tensor]:
+        named = (*module.named_parameters(), *module.named_buffers())
+        return {name: self._meta(tensor) for name, tensor in named}
+
+    def _meta(self, tensor: torch.Tensor) -> torch.Tensor:
+        """The tensor itself where it is on meta already, else its one meta twin."""
+        if tensor.is_meta:
+            return tensor
+        if id(tensor) not in self.twins:
+            self.twins[id(tensor)] = tensor.to("meta")
+        return self.twins[id(tensor)]

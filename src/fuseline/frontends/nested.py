@@ -1,0 +1,20 @@
+"""Tensors inside the nested values that models pass around."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import torch
+
+
+def tensors_in(value: object) -> list[torch.Tensor]:
+    """Tensors anywhere in nested tuples, lists, dicts and slices, in order."""
+    if isinstance(value, torch.Tensor):
+        return [value]
+    if isinstance(value, Mapping):
+        return [tensor for item in value.values() for tensor in tensors_in(item)]
+    if isinstance(value, slice):
+        return tensors_in((value.start, value.stop, value.step))
+    if isinstance(value, Sequence) and not isinstance(value, (str, bytes, torch.Size)):
+        return [tensor for item in value for tensor in tensors_in(item)]
+    return []

@@ -1,0 +1,89 @@
+"""The graph of groups while a strategy joins them, kept acyclic.
+
+Groups have ranks: a topological order of the graph of groups. Joining two adjacent groups can
+only close a cycle through groups ranked between them, so only those are searched, and only those
+change rank.
+"""
+
+from __future__ import annotations
+
+from fuseline.graph import Graph
+
+
+class Quotient:
+    """Groups of ops, each op alone at first; `join` merges two and keeps the order valid.
+
+    Dependence counts operands of every sort and storage hazards. A group is named by one of its
+    ops (`group_of`).
+    """
+
+    def __init__(self, graph: Graph) -> None:
+        self.group_of = list(range(len(graph.ops)))
+        self.members: list[list[int]] = [[op.id] for op in graph.ops]
+        self._before = graph.dependences
+        after: list[list[int]] = [[] for _ in graph.ops]
+        for op, earlier in enumerate(graph.dependences):
+            for other in earlier:
+                after[other].append(op)
+        self._after = after
+        self._rank = list(range(len(graph.ops)))
+
+    def would_cycle(self, first: int, second: int) -> bool:
+        """Whether joining group `first` with `second`, which depends on it, closes a cycle.
+
+        It does where `second` also depends on `first` through a third group.
+        """
+        return any(
+            first in self._groups(self._before, group) for group in self._between(first, second)
+        )
+
+    def join(self, first: int, second: int) -> int:
+        """Merge two groups that `would_cycle` allows; returns the name of the merged group."""
+        earlier = self._between(first, second)
+        if earlier:  # they must now come before `first`, and what needs `first` after it
+            later = self._reach(self._after, first, self._rank[second])
+            groups = [*sorted(earlier, key=self._rank.__getitem__), first]
+            groups += sorted(later - {second}, key=self._rank.__getitem__)
+            ranks = sorted(self._rank[group] for group in groups)
+            for group, rank in zip(groups, ranks, strict=True):
+                self._rank[group] = rank
+        for op in self.members[second]:
+            self.group_of[op] = first
+        self.members[first] += self.members[second]
+        self.members[second] = []
+        return first
+
+    def ordered(self) -> list[tuple[int, ...]]:
+        """The groups' ops, each in program order, in an order that runs."""
+        groups = [group for group, ops in enumerate(self.members) if ops]
+        groups.sort(key=self._rank.__getitem__)
+        return [tuple(sorted(self.members[group])) for group in groups]
+
+    def _groups(self, edges: tuple[tuple[int, ...], ...] | list[list[int]], group: int) -> set[int]:
+        """Neighbours of a group along `edges` of its ops."""
+        found = {self.group_of[other] for op in self.members[group] for other in edges[op]}
+        found.discard(group)
+        return found
+
+    def _between(self, first: int, second: int) -> set[int]:
+        """Groups ranked after `first` that `second` depends on, directly or not."""
+        floor = self._rank[first]
+        found: set[int] = set()
+        pending = [second]
+        while pending:
+            for group in self._groups(self._before, pending.pop()):
+                if self._rank[group] > floor and group not in found:
+                    found.add(group)
+                    pending.append(group)
+        return found
+
+    def _reach(self, edges: list[list[int]], start: int, ceiling: int) -> set[int]:
+        """Groups ranked before `ceiling` that depend on `start`, directly or not."""
+        found: set[int] = set()
+        pending = [start]
+        while pending:
+            for group in self._groups(edges, pending.pop()):
+                if self._rank[group] < ceiling and group not in found:
+                    found.add(group)
+                    pending.append(group)
+        return found

@@ -1,0 +1,121 @@
+"""Graph files: versioned JSON, zstd-compressed where the name ends in `.zst`.
+
+Reading decodes data and runs none of it. A damaged, foreign or newer file is refused whole, with
+one line that says why.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import msgspec
+
+from fuseline.errors import InputError
+from fuseline.files import read_bytes, write_bytes
+from fuseline.graph.graph import Graph
+
+SCHEMA = "fuseline.graph/1"
+_FAMILY, _VERSION = SCHEMA.split("/")
+_ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
+
+
+@dataclass(frozen=True, slots=True)
+class _Document:
+    schema: str
+    graph: Graph
+
+
+@dataclass(frozen=True, slots=True)
+class _Header:
+    schema: str
+
+
+def encode(graph: Graph) -> bytes:
+    """The graph as a JSON document (UTF-8)."""
+    return msgspec.json.encode(_Document(SCHEMA, graph))
+
+
+def decode(content: bytes, origin: str) -> Graph:
+    """The graph in `content`, checked; `origin` names it in errors."""
+    try:
+        if content.startswith(_ZSTD_MAGIC):
+            content = _decompress(content, origin)
+        schema = msgspec.json.decode(content, type=_Header).schema
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise InputError(f"'{origin}' is not a graph file: {error}") from error
+    family, _, version = schema.partition("/")
+    if family != _FAMILY:
+        raise InputError(
+            f"'{origin}' is not a graph file: its schema is '{schema}', not '{SCHEMA}'"
+        )
+    if version != _VERSION:
+        raise InputError(
+            f"'{origin}' has schema '{schema}'; this version reads '{SCHEMA}': "
+            "capture the model again or use the fuseline that wrote it"
+        )
+    try:
+        graph = msgspec.json.decode(content, type=_Document).graph
+    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+        raise InputError(f"'{origin}' is damaged: {error}") from error
+    if fault := find_fault(graph):
+        raise InputError(f"'{origin}' is damaged: {fault}")
+    return graph
+
+
+def save(graph: Graph, path: str | Path) -> None:
+    """Write `graph` to `path`, atomically; `.zst` compresses.
+
+    Raises `InputError` where the place cannot be written.
+    """
+    path = Path(path)
+    content = encode(graph)
+    if path.suffix == ".zst":
+        import zstandard  # only where a compressed file is asked for
+
+        content = zstandard.compress(content)
+    write_bytes(path, content)
+
+
+def load(path: str | Path) -> Graph:
+    """Read the graph that `save` wrote. Runs no code from the file.
+
+    Raises `InputError` for a file that is missing, damaged, foreign or newer.
+    """
+    path = Path(path)
+    return decode(read_bytes(path), str(path))
+
+
+def find_fault(graph: Graph) -> str | None:
+    """Why the graph's own references do not hold together, or None where they do."""
+    tensors, storages = len(graph.tensors), len(graph.storages)
+    for position, storage in enumerate(graph.storages):
+        if storage.id != position:
+            return f"storage {position} has id {storage.id}"
+    for position, tensor in enumerate(graph.tensors):
+        if tensor.id != position:
+            return f"tensor {position} has id {tensor.id}"
+        if not 0 <= tensor.storage < storages:
+            return f"tensor '{tensor.name}' lies in storage {tensor.storage}, which is not there"
+        if len(tensor.shape) != len(tensor.strides):
+            return f"tensor '{tensor.name}' has {len(tensor.shape)} sizes, {len(tensor.strides)} strides"
+    for position, op in enumerate(graph.ops):
+        if op.id != position:
+            return f"op {position} has id {op.id}"
+        touched = (*op.inputs, *op.parameters, *op.outputs, *op.writes)
+        if any(not 0 <= tensor < tensors for tensor in touched):
+            return f"op '{op.name}' names a tensor that is not there"
+        if any(not 0 <= predecessor < position for predecessor in op.predecessors):
+            return f"op '{op.name}' takes the result of an op that does not come before it"
+    if any(not 0 <= tensor < tensors for tensor in graph.outputs):
+        return "an output names a tensor that is not there"
+    return None
+
+
+def _decompress(content: bytes, origin: str) -> bytes:
+    import zstandard
+
+    try:
+        return zstandard.ZstdDecompressor().decompressobj().decompress(content)
+    except zstandard.ZstdError as error:
+        raise InputError(f"'{origin}' is damaged: {error}") from error

@@ -1,0 +1,200 @@
+"""Who reads what whom wrote: the movement of bytes between ops, by storage version.
+
+Ops are walked in program order. Every write starts a new version of the bytes it covers; every
+read takes each byte from its last writer. In-place code, writes through views and partial writes
+need no special case: a write to a view is a write to the cells of its base.
+
+Only compute ops read and write memory. Views and control ops pass through.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from dataclasses import dataclass
+
+from fuseline.graph.cells import Cells, View, cut, view_of
+from fuseline.graph.data import Op, Role, Storage, Tensor
+
+OUTSIDE = -1
+"""Writer of bytes that exist before the graph runs (inputs, parameters); reader of bytes that
+outlive it (outputs, mutated inputs, buffers)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Flow:
+    """Cells of one storage that `writer` leaves and `reader` takes.
+
+    `limit` caps the bytes where an index selects them (a gather); None reads all of `mask`.
+    Flows of one read (from several writers) share its number, `access`, and so its limit.
+    """
+
+    storage: int
+    writer: int
+    reader: int
+    mask: int
+    access: int
+    limit: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Flows:
+    """All flows of a graph, by the op that reads and by the op that writes, and its hazards.
+
+    `orders` are pairs (earlier op, later op) that share memory and must keep their order: read
+    after write, write after read, write after write.
+    """
+
+    cell_bytes: dict[int, int]
+    read_by: tuple[tuple[Flow, ...], ...]
+    written_by: tuple[tuple[Flow, ...], ...]
+    kept: tuple[Flow, ...]
+    orders: frozenset[tuple[int, int]]
+
+    def nbytes(self, flows: list[Flow]) -> int:
+        """Distinct bytes of `flows`, all of one storage; gathered bytes up to their limits.
+
+        An index may select any rows: gathers cost the sum of their limits, or the cells they
+        could touch together, whichever is less, taken over every way of splitting them.
+        """
+        cell = self.cell_bytes[flows[0].storage]
+        whole = 0
+        gathers: dict[int, tuple[int, int]] = {}  # access -> (cells it may touch, limit)
+        for flow in flows:
+            if flow.limit is None:
+                whole |= flow.mask
+            else:
+                mask, limit = gathers.get(flow.access, (0, flow.limit))
+                gathers[flow.access] = (mask | flow.mask, limit)
+        if not gathers:
+            return whole.bit_count() * cell
+        limits: dict[int, int] = defaultdict(int)  # by mask: the same rows, selected again
+        for mask, limit in gathers.values():
+            limits[mask] += limit
+        masks = list(limits)
+        splits = range(1 << len(masks)) if len(masks) <= _SPLIT else (0, (1 << len(masks)) - 1)
+        return min(self._split_bytes(whole, masks, limits, split, cell) for split in splits)
+
+    @staticmethod
+    def _split_bytes(
+        whole: int, masks: list[int], limits: dict[int, int], split: int, cell: int
+    ) -> int:
+        """Bytes where the masks in `split` are read whole and the others up to their limits."""
+        limited = 0
+        for position, mask in enumerate(masks):
+            if split >> position & 1:
+                whole |= mask
+            else:
+                limited += limits[mask]
+        return whole.bit_count() * cell + limited
+
+
+_SPLIT = 8  # more differing gathers of one storage than this are read all whole or all limited
+
+
+@dataclass(frozen=True, slots=True)
+class _Access:
+    """One op's use of one tensor; op OUTSIDE reads what outlives the graph."""
+
+    op: int
+    view: View
+    writes: bool
+    limit: int | None = None
+
+
+def trace_flows(
+    storages: tuple[Storage, ...],
+    tensors: tuple[Tensor, ...],
+    ops: tuple[Op, ...],
+    outputs: tuple[int, ...],
+) -> Flows:
+    """Follow every byte from its writers to its readers, in one pass over the ops."""
+    by_storage = _accesses(storages, tensors, ops)
+    for tensor in outputs:
+        storage = tensors[tensor].storage
+        by_storage[storage].append(_Access(OUTSIDE, view_of(tensors[tensor]), writes=False))
+    cell_bytes: dict[int, int] = {}
+    read_by: list[list[Flow]] = [[] for _ in ops]
+    written_by: list[list[Flow]] = [[] for _ in ops]
+    kept: list[Flow] = []
+    orders: set[tuple[int, int]] = set()
+    for storage, accesses in by_storage.items():
+        cells = cut(tuple({access.view: None for access in accesses}))
+        cell_bytes[storage] = cells.nbytes
+        lasting = storages[storage].role is not Role.ACTIVATION
+        for flow in _walk(storage, accesses, cells, orders, lasting):
+            if flow.reader == OUTSIDE:
+                kept.append(flow)
+            else:
+                read_by[flow.reader].append(flow)
+            if flow.writer != OUTSIDE:
+                written_by[flow.writer].append(flow)
+    return Flows(
+        cell_bytes,
+        tuple(tuple(flows) for flows in read_by),
+        tuple(tuple(flows) for flows in written_by),
+        tuple(kept),
+        frozenset(orders),
+    )
+
+
+def _accesses(
+    storages: tuple[Storage, ...], tensors: tuple[Tensor, ...], ops: tuple[Op, ...]
+) -> dict[int, list[_Access]]:
+    by_storage: dict[int, list[_Access]] = defaultdict(list)
+    views: dict[int, View] = {}
+
+    def view(index: int) -> View:
+        if index not in views:
+            views[index] = view_of(tensors[index])
+        return views[index]
+
+    known = {storage.id for storage in storages if storage.role is not Role.ACTIVATION}
+    for op in ops:
+        fresh = [index for index in op.outputs if tensors[index].storage not in known]
+        known.update(tensors[index].storage for index in fresh)
+        if not op.is_compute:
+            continue
+        limits = {gather.tensor: gather.nbytes for gather in op.gathers}
+        for index in dict.fromkeys((*op.inputs, *op.parameters)):
+            access = _Access(op.id, view(index), writes=False, limit=limits.get(index))
+            by_storage[tensors[index].storage].append(access)
+        for index in dict.fromkeys((*op.writes, *fresh)):
+            by_storage[tensors[index].storage].append(_Access(op.id, view(index), writes=True))
+    return by_storage
+
+
+def _walk(
+    storage: int,
+    accesses: list[_Access],
+    cells: Cells,
+    orders: set[tuple[int, int]],
+    lasting: bool,
+) -> list[Flow]:
+    """Flows of one storage; adds its hazards to `orders`."""
+    flows: list[Flow] = []
+    live: list[tuple[int, int]] = []  # (writer, cells it wrote last); disjoint
+    readers: list[tuple[int, int]] = []  # (reader, cells read and not overwritten since)
+    for number, access in enumerate(accesses):
+        mask = cells.masks[access.view]
+        if not access.writes:
+            rest = mask
+            for writer, written in live:
+                if taken := written & mask:
+                    flows.append(Flow(storage, writer, access.op, taken, number, access.limit))
+                    rest &= ~written
+                    if access.op not in (OUTSIDE, writer):
+                        orders.add((writer, access.op))
+            if rest and access.op != OUTSIDE:
+                flows.append(Flow(storage, OUTSIDE, access.op, rest, number, access.limit))
+            readers.append((access.op, mask))
+            continue
+        for earlier, touched in (*readers, *live):
+            if touched & mask and earlier != access.op:
+                orders.add((earlier, access.op))
+        readers = [(reader, left) for reader, read in readers if (left := read & ~mask)]
+        live = [(writer, left) for writer, written in live if (left := written & ~mask)]
+        live.append((access.op, mask))
+    if lasting:
+        end = len(accesses)
+        flows.extend(Flow(storage, writer, OUTSIDE, mask, end) for writer, mask in live)
+    return flows

@@ -1,0 +1,139 @@
+"""The captured model as immutable data, with the totals that follow from it alone."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property
+
+from fuseline.graph.data import Op, Role, Status, Storage, Tensor
+from fuseline.graph.flows import OUTSIDE, Flow, Flows, trace_flows
+from fuseline.graph.kinds import OpClass
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Where a graph came from.
+
+    `via` is the frontend that captured it, `nodes` the size of what it read (FX nodes at module
+    level: ops, placeholders, `get_attr` and the output), `torch` the version that traced it.
+    """
+
+    name: str
+    source: str
+    via: str
+    batch: int
+    dtype: str
+    input_shapes: tuple[tuple[int, ...], ...]
+    nodes: int
+    torch: str
+
+
+@dataclass(frozen=True)  # not slotted: what is derived from the data is computed once and kept
+class Graph:
+    """A model: every storage, tensor and op, ids dense and in program order.
+
+    Complete on its own: it is partitioned, priced and reported without the model or torch.
+    """
+
+    source: Source
+    storages: tuple[Storage, ...]
+    tensors: tuple[Tensor, ...]
+    ops: tuple[Op, ...]
+    outputs: tuple[int, ...]
+
+    @cached_property
+    def flows(self) -> Flows:
+        """Who reads what whom wrote."""
+        return trace_flows(self.storages, self.tensors, self.ops, self.outputs)
+
+    @cached_property
+    def dependences(self) -> tuple[tuple[int, ...], ...]:
+        """For each op the ops that must run before it: operands and storage hazards."""
+        before = [dict.fromkeys(op.predecessors) for op in self.ops]
+        for earlier, later in sorted(self.flows.orders):
+            before[later][earlier] = None
+        return tuple(tuple(ops) for ops in before)
+
+    @cached_property
+    def consumers(self) -> tuple[tuple[int, ...], ...]:
+        """For each op the ops that take its result, in program order."""
+        after: list[list[int]] = [[] for _ in self.ops]
+        for op in self.ops:
+            for predecessor in op.predecessors:
+                after[predecessor].append(op.id)
+        return tuple(tuple(ops) for ops in after)
+
+    @property
+    def operators(self) -> int:
+        """Ops the seed document counts: `call_module` and `call_function` nodes."""
+        return sum(op.is_operator for op in self.ops)
+
+    @property
+    def compute_ops(self) -> int:
+        """Ops that read or write device memory."""
+        return sum(op.is_compute for op in self.ops)
+
+    @property
+    def views(self) -> int:
+        """Ops whose result aliases their input and that write nothing."""
+        return sum(op.op_class is OpClass.VIEW for op in self.ops)
+
+    @property
+    def control_ops(self) -> int:
+        """Host-side ops: neither bytes nor launches."""
+        return sum(op.op_class is OpClass.CONTROL for op in self.ops)
+
+    @property
+    def unknown_ops(self) -> tuple[Op, ...]:
+        """Ops that no formula knows; every total leaves out their FLOPs and must say so."""
+        return tuple(op for op in self.ops if op.work.status is Status.UNKNOWN)
+
+    @property
+    def flops(self) -> int:
+        """FLOPs of contractions and attention (2 x multiply-accumulates) [FLOP]."""
+        return sum(op.work.flops for op in self.ops)
+
+    @property
+    def other_flops(self) -> int:
+        """Elementwise, reduction, normalisation and pooling work [FLOP]."""
+        return sum(op.work.other_flops for op in self.ops)
+
+    @property
+    def hidden_bytes(self) -> int:
+        """Traffic inside composite ops that this graph shows as one op [bytes]."""
+        return sum(op.hidden_bytes for op in self.ops)
+
+    @cached_property
+    def parameter_bytes(self) -> int:
+        """Distinct bytes of parameters and buffers that compute ops read [bytes]."""
+        return self._distinct(
+            self._reads_from_outside(
+                lambda storage: storage.role in (Role.PARAMETER, Role.BUFFER, Role.CONSTANT)
+            )
+        )
+
+    @cached_property
+    def compulsory_bytes(self) -> int:
+        """The least any partition can move [bytes].
+
+        Per storage: the union of the input and parameter bytes that compute ops read, plus the
+        union of the bytes they write into outputs, mutated inputs or buffers.
+        """
+        reads = self._reads_from_outside(lambda storage: storage.role is not Role.ACTIVATION)
+        return self._distinct(reads) + self._distinct(self.flows.kept)
+
+    def _reads_from_outside(self, wanted: Callable[[Storage], bool]) -> list[Flow]:
+        return [
+            flow
+            for flows in self.flows.read_by
+            for flow in flows
+            if flow.writer == OUTSIDE and wanted(self.storages[flow.storage])
+        ]
+
+    def _distinct(self, flows: list[Flow] | tuple[Flow, ...]) -> int:
+        by_storage: dict[int, list[Flow]] = defaultdict(list)
+        for flow in flows:
+            by_storage[flow.storage].append(flow)
+        return sum(self.flows.nbytes(group) for group in by_storage.values())

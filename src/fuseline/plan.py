@@ -1,0 +1,50 @@
+"""The answer: which ops share a kernel, and why neighbours do not."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum
+
+
+class Rule(Enum):
+    """Why two neighbouring groups were not joined."""
+
+    FORK = "fork"  # the producer has several consumers
+    JOIN = "join"  # the consumer has several producers
+    NO_RULE = "no rule"  # no pattern joins the two kinds
+    ALREADY_PLACED = "already placed"  # the consumer is in another group by then
+    CYCLE = "cycle"  # joined, two groups would depend on each other
+    NOT_AN_OPERATOR = "not an operator"  # the strategy looks at module and function calls only
+    STRATEGY = "strategy"  # the strategy joins nothing
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Ops (ids, in program order) that share one kernel, and the pattern that joined them."""
+
+    id: int
+    ops: tuple[int, ...]
+    pattern: str
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """Why `consumer` did not join the group of `producer`, an op whose result it takes.
+
+    `nbytes` is the traffic that one kernel for both groups would save.
+    """
+
+    producer: int
+    consumer: int
+    rule: Rule
+    reason: str
+    nbytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """A partition: every op of the graph in exactly one group, groups in an order that runs."""
+
+    strategy: str
+    groups: tuple[Group, ...]
+    refusals: tuple[Refusal, ...]
