@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from math import ceil, prod
 
-from fuseline.costs.flops import Call, MissingShape, bias, formula, operand
+from fuseline.costs.flops import Call, MissingShapeError, bias, formula, operand
 from fuseline.graph import Kind
 
+_UNBATCHED = 2  # sizes of a query without a batch: [L, E]
 SOFTMAX_STEPS = 5  # maximum, subtract, exp, sum, divide
 
 
@@ -19,7 +20,7 @@ def multihead_attention(call: Call) -> tuple[int, int]:
     """
     query, key = operand(call, "query"), operand(call, "key")
     value, width = operand(call, "value"), operand(call, "out_proj.weight")[0]
-    batch = 1 if len(query) == 2 else query[0 if call.flag("batch_first") else 1]
+    batch = 1 if len(query) == _UNBATCHED else query[0 if call.flag("batch_first") else 1]
     queries, keys = prod(query[:-1]), prod(key[:-1])
     span = keys // batch + ("bias_k" in call.named) + call.flag("add_zero_attn")
     projections = width * (2 * queries * width + keys * (key[-1] + value[-1]))
@@ -87,4 +88,4 @@ def _pair(call: Call, name: str) -> tuple[int, int]:
         case int(side):
             return side, side
         case _:
-            raise MissingShape(f"its formula needs '{name}'")
+            raise MissingShapeError(f"its formula needs '{name}'")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from math import prod
 
 from fuseline.costs.einsum import einsum_macs
-from fuseline.costs.flops import Call, MissingShape, bias, formula, operand
+from fuseline.costs.flops import Call, MissingShapeError, bias, formula, operand
 from fuseline.graph import Kind
 
 
@@ -66,7 +66,7 @@ def einsum(call: Call) -> tuple[int, int]:
     """2 x the multiply-accumulates of the pairwise contractions, left to right."""
     equation = call.attributes.get("equation")
     if not isinstance(equation, str):
-        raise MissingShape("its formula needs the equation as a string")
+        raise MissingShapeError("its formula needs the equation as a string")
     macs, products = einsum_macs(equation, call.inputs)
     return 2 * macs, products
 
@@ -81,6 +81,6 @@ def recurrent(call: Call) -> tuple[int, int]:
     matrices = [shape for name, shape in call.named.items() if name.startswith("weight_")]
     rows = sum(shape[0] for name, shape in call.named.items() if name.startswith("weight_ih"))
     if not matrices:
-        raise MissingShape("its formula needs the weight matrices")
+        raise MissingShapeError("its formula needs the weight matrices")
     tokens = prod(call.inputs[0][:-1])
     return 2 * tokens * sum(map(prod, matrices)), tokens * 8 * rows

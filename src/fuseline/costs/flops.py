@@ -44,7 +44,7 @@ class Call:
         return bool(self.attributes.get(name))
 
 
-class MissingShape(Exception):
+class MissingShapeError(Exception):
     """A formula needs an operand that this call does not have; the op is then unknown."""
 
 
@@ -91,15 +91,15 @@ def count_work(kind: Kind, call: Call) -> Work:
         return Work(0, 0, Status.UNKNOWN, "no formula for this op")
     try:
         flops, other_flops = FORMULAS[kind](call)
-    except MissingShape as error:
+    except MissingShapeError as error:
         return Work(0, 0, Status.UNKNOWN, str(error))
     return Work(flops, other_flops, Status.COUNTED)
 
 
 def operand(call: Call, name: str) -> Shape:
-    """Shape of the operand `name`; `MissingShape` where the call has none."""
+    """Shape of the operand `name`; `MissingShapeError` where the call has none."""
     if name not in call.named:
-        raise MissingShape(f"its formula needs the shape of '{name}'")
+        raise MissingShapeError(f"its formula needs the shape of '{name}'")
     return call.named[name]
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from math import prod
 
-from fuseline.costs.flops import Call, Formula, MissingShape, formula, no_work, operand
+from fuseline.costs.flops import Call, Formula, MissingShapeError, formula, no_work, operand
 from fuseline.graph import Kind
 
 # --- elementwise: steps an output element ---------------------------------------------------
@@ -97,7 +97,7 @@ def local_response_norm(call: Call) -> tuple[int, int]:
     """x / (k + alpha * mean of `size` squares)^beta: square, `size` additions, 4 more."""
     size = call.attributes.get("size")
     if not isinstance(size, int):
-        raise MissingShape("its formula needs 'size'")
+        raise MissingShapeError("its formula needs 'size'")
     return 0, call.out * (size + 5)
 
 
@@ -141,7 +141,7 @@ def _taps(call: Call, spatial: int) -> int:
         case [*sides]:
             return prod(int(side) for side in sides if isinstance(side, int))
         case _:
-            raise MissingShape("its formula needs 'kernel_size'")
+            raise MissingShapeError("its formula needs 'kernel_size'")
 
 
 def _spatial(call: Call) -> int:
@@ -188,7 +188,7 @@ def upsample(call: Call) -> tuple[int, int]:
     mode = call.attributes.get("mode", "nearest")
     dimensions = {"nearest": 0, "nearest-exact": 0, "linear": 1, "bilinear": 2, "trilinear": 3}
     if mode not in dimensions:
-        raise MissingShape(f"no formula for mode '{mode}'")
+        raise MissingShapeError(f"no formula for mode '{mode}'")
     return 0, call.out * 3 * (2 ** dimensions[str(mode)] - 1)
 
 

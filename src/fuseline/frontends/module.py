@@ -130,7 +130,7 @@ class _Runner(fx.Interpreter):
         (output,) = (node for node in self.tensors if node.op == "output")
         return self.table.build.finish(self.tensors[output], source)
 
-    def run_node(self, n: fx.Node) -> Any:
+    def run_node(self, n: fx.Node) -> Any:  # noqa: ANN401 - a node's value may be anything
         """Run one node; note its op and tensors."""
         match n.op:
             case "placeholder":

@@ -9,6 +9,7 @@ from __future__ import annotations
 import importlib.util
 import inspect
 import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -206,8 +207,7 @@ def _from_factory(name: str) -> tuple[nn.Module, object]:
     return model, example
 
 
-def _needs_arguments(factory: object) -> bool:
-    assert inspect.isfunction(factory)
+def _needs_arguments(factory: Callable[..., object]) -> bool:
     parameters = inspect.signature(factory).parameters.values()
     return any(
         p.default is p.empty and p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD) for p in parameters

@@ -3,19 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import cache, lru_cache
+from functools import cache
 
 from fuseline.costs import group_traffic
 from fuseline.errors import InputError, did_you_mean
 from fuseline.fusion.legality import Violation, find_violations
-from fuseline.fusion.patterns import Objection, explain_pair, find_chains, name_chain
+from fuseline.fusion.patterns import (
+    Objection,
+    explain_pair,
+    find_chains,
+    name_chain,
+    object_to_pair,
+    object_to_shape,
+)
 from fuseline.fusion.quotient import Quotient
 from fuseline.graph import Graph
 from fuseline.plan import Group, Plan, Refusal, Rule
 
-__all__ = ["STRATEGIES", "Violation", "find_violations", "partition"]
+__all__ = ["STRATEGIES", "Violation", "find_violations", "partition", "sequential"]
 
-Explain = Callable[[Graph, Group, Group, tuple[int, int]], Objection]
+Explain = Callable[[Graph, Group, tuple[int, int]], Objection]
 
 
 def unfused(graph: Graph) -> Plan:
@@ -25,7 +32,15 @@ def unfused(graph: Graph) -> Plan:
 
 def fusion(graph: Graph) -> Plan:
     """The seed document's pattern chains."""
-    return _plan(graph, "fusion", find_chains(graph), explain_pair)
+    return _plan(graph, "fusion", find_chains(graph, object_to_pair), explain_pair)
+
+
+def sequential(graph: Graph) -> Plan:
+    """A yardstick, not a strategy: chains of any ops at all, as long as none forks or joins.
+
+    No kernel could run most of its groups; it is what chains alone could save.
+    """
+    return _plan(graph, "sequential", find_chains(graph, object_to_shape), explain_pair)
 
 
 STRATEGIES: dict[str, Callable[[Graph], Plan]] = {"unfused": unfused, "fusion": fusion}
@@ -52,7 +67,7 @@ def partition(graph: Graph, strategy: str = "fusion") -> Plan:
     return STRATEGIES[strategy](graph)
 
 
-def _joins_nothing(graph: Graph, _group: Group, _other: Group, edge: tuple[int, int]) -> Objection:
+def _joins_nothing(graph: Graph, _other: Group, edge: tuple[int, int]) -> Objection:
     names = f"{graph.ops[edge[0]].name} and {graph.ops[edge[1]].name}"
     return Objection(Rule.STRATEGY, f"the strategy gives {names} a kernel each")
 
@@ -79,7 +94,7 @@ def _refusals(graph: Graph, groups: tuple[Group, ...], explain: Explain) -> tupl
             ours, theirs = home[producer], home[consumer.id]
             if ours is theirs:
                 continue
-            why = explain(graph, ours, theirs, (producer, consumer.id))
+            why = explain(graph, theirs, (producer, consumer.id))
             saved = nbytes(ours.id) + nbytes(theirs.id) - nbytes(ours.id, theirs.id)
             found.append(Refusal(producer, consumer.id, why.rule, why.reason, saved))
     return tuple(found)

@@ -5,6 +5,7 @@ The table names ops as the source does: the class of a module, the name of a fun
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from itertools import product
 
@@ -55,10 +56,13 @@ class Objection:
     reason: str
 
 
-def find_chains(graph: Graph) -> Quotient:
+Object = Callable[[Graph, Op, Op], list[Objection]]
+
+
+def find_chains(graph: Graph, object_to: Object) -> Quotient:
     """Walk operators in program order; each one not yet placed starts a chain and extends it.
 
-    A chain grows from its last op to that op's only consumer while `object_to_pair` has nothing
+    A chain grows from its last op to that op's only consumer while `object_to` has nothing
     against it and the graph of groups stays acyclic.
     """
     quotient = Quotient(graph)
@@ -69,7 +73,7 @@ def find_chains(graph: Graph) -> Quotient:
         placed.add(op.id)
         last = op
         while (following := _only_consumer(graph, last)) is not None:
-            if following.id in placed or object_to_pair(graph, last, following):
+            if following.id in placed or object_to(graph, last, following):
                 break
             group, other = quotient.group_of[last.id], quotient.group_of[following.id]
             if quotient.would_cycle(group, other):
@@ -81,32 +85,39 @@ def find_chains(graph: Graph) -> Quotient:
 
 
 def object_to_pair(graph: Graph, producer: Op, consumer: Op) -> list[Objection]:
-    """Everything in the pair itself that keeps `consumer` out of `producer`'s chain."""
+    """Everything that keeps `consumer` out of `producer`'s chain under the pair table."""
+    pair = (producer.target, consumer.target)
+    found = object_to_shape(graph, producer, consumer)
+    if found and found[0].rule is Rule.NOT_AN_OPERATOR:
+        return found
+    if pair in JOINS_ALLOWED:
+        found = [objection for objection in found if objection.rule is not Rule.JOIN]
+    if pair not in PAIRS:
+        sentence = f"no pattern joins {pair[0]} and {pair[1]}"
+        found.insert(0, Objection(Rule.NO_RULE, sentence))
+    return found
+
+
+def object_to_shape(graph: Graph, producer: Op, consumer: Op) -> list[Objection]:
+    """What in the graph's shape alone keeps the two apart: a method call, a fork, a join."""
     outsider = next((op for op in (producer, consumer) if not op.is_operator), None)
     if outsider is not None:
         sentence = f"{outsider.name} is a method call; chains are made of modules and functions"
         return [Objection(Rule.NOT_AN_OPERATOR, sentence)]
     found = []
-    pair = (producer.target, consumer.target)
-    if pair not in PAIRS:
-        found.append(Objection(Rule.NO_RULE, f"no pattern joins {pair[0]} and {pair[1]}"))
     consumers = _operators(graph, graph.consumers[producer.id])
     if len(consumers) > 1:
-        names = _names(consumers)
-        found.append(
-            Objection(Rule.FORK, f"{producer.name} has {len(consumers)} consumers ({names})")
-        )
+        sentence = f"{producer.name} has {len(consumers)} consumers ({_names(consumers)})"
+        found.append(Objection(Rule.FORK, sentence))
     producers = _operators(graph, consumer.predecessors)
-    if len(producers) > 1 and pair not in JOINS_ALLOWED:
-        names = _names(producers)
-        found.append(
-            Objection(Rule.JOIN, f"{consumer.name} has {len(producers)} producers ({names})")
-        )
+    if len(producers) > 1:
+        sentence = f"{consumer.name} has {len(producers)} producers ({_names(producers)})"
+        found.append(Objection(Rule.JOIN, sentence))
     return found
 
 
-def explain_pair(graph: Graph, group: Group, other: Group, edge: tuple[int, int]) -> Objection:
-    """Why the two ops of `edge` are in different groups: the first rule, and every reason."""
+def explain_pair(graph: Graph, other: Group, edge: tuple[int, int]) -> Objection:
+    """Why the ops of `edge` are apart, the second in group `other`: first rule, every reason."""
     producer, consumer = graph.ops[edge[0]], graph.ops[edge[1]]
     objections = object_to_pair(graph, producer, consumer)
     if not objections:

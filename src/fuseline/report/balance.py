@@ -1,0 +1,184 @@
+"""The balance analysis: how evenly a plan spreads the work, and what it leaves on the table."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from dataclasses import dataclass
+from statistics import mean, median
+
+from fuseline.costs import cost
+from fuseline.fusion import partition, sequential
+from fuseline.graph import Graph
+from fuseline.plan import Group, Plan, Refusal
+from fuseline.report.rows import IllegalRow, PlanRow, plan_row
+
+OVER_LARGE = 10
+"""Groups of more ops than this are listed: few compilers keep so many in one kernel."""
+
+
+@dataclass(frozen=True, slots=True)
+class SizeRow:
+    """How many groups have `ops` ops."""
+
+    ops: int
+    groups: int
+
+
+@dataclass(frozen=True, slots=True)
+class SingleRow:
+    """Single-op groups of one type, why they are alone, and an example sentence."""
+
+    target: str
+    structural: bool
+    count: int
+    rule: str
+    example: str
+
+
+@dataclass(frozen=True, slots=True)
+class MissedRow:
+    """Neighbours of one pair of types kept apart by one rule, and what joining would save."""
+
+    pattern: str
+    count: int
+    rule: str
+    example: str
+    saved_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class Balance:
+    """Every section of the analysis, in the order it is printed."""
+
+    plan: PlanRow
+    operators: int
+    sizes: tuple[SizeRow, ...]
+    smallest: int
+    largest: int
+    mean: float
+    median: float
+    singles: tuple[SingleRow, ...]
+    structural_singles: int
+    fusible_singles: int
+    over_large: tuple[str, ...]
+    illegal: tuple[IllegalRow, ...]
+    missed: tuple[MissedRow, ...]
+    baseline: PlanRow
+    compulsory_bytes: int
+    recommendations: tuple[str, ...]
+
+
+def analyse_balance(graph: Graph, strategy: str) -> Balance:
+    """Partition `graph` by `strategy` and by plain sequential chains, and compare."""
+    plan, chains = partition(graph, strategy), sequential(graph)
+    row = plan_row(graph, plan, cost(graph, plan))
+    baseline = plan_row(graph, chains, cost(graph, chains))
+    counted = [group for group in plan.groups if any(graph.ops[op].is_operator for op in group.ops)]
+    sizes = sorted(len(group.ops) for group in counted) or [0]
+    singles = _singles(graph, plan, counted)
+    missed = _missed(graph, plan)
+    structural = sum(single.count for single in singles if single.structural)
+    return Balance(
+        plan=row,
+        operators=graph.operators,
+        sizes=tuple(SizeRow(ops, groups) for ops, groups in sorted(Counter(sizes).items())),
+        smallest=sizes[0],
+        largest=sizes[-1],
+        mean=mean(sizes),
+        median=median(sizes),
+        singles=singles,
+        structural_singles=structural,
+        fusible_singles=row.single_op_groups - structural,
+        over_large=tuple(
+            f"{graph.ops[group.ops[0]].name} ... {graph.ops[group.ops[-1]].name} "
+            f"({len(group.ops)} ops)"
+            for group in counted
+            if len(group.ops) > OVER_LARGE
+        ),
+        illegal=row.illegal_groups,
+        missed=missed,
+        baseline=baseline,
+        compulsory_bytes=graph.compulsory_bytes,
+        recommendations=_recommend(graph, row, structural, missed),
+    )
+
+
+def _singles(graph: Graph, plan: Plan, counted: list[Group]) -> tuple[SingleRow, ...]:
+    """Single-op groups by type and reason; structural ones (views, control ops) launch nothing."""
+    reasons: dict[int, Refusal] = {}
+    for refusal in plan.refusals:  # an op's own consumer first, then what it takes
+        reasons.setdefault(refusal.producer, refusal)
+    for refusal in plan.refusals:
+        reasons.setdefault(refusal.consumer, refusal)
+    found: dict[tuple[str, bool, str], list[str]] = defaultdict(list)
+    for group in counted:
+        if len(group.ops) > 1:
+            continue
+        op = graph.ops[group.ops[0]]
+        refusal = reasons.get(op.id)
+        rule = refusal.rule.value if refusal else "no neighbour"
+        sentence = refusal.reason if refusal else f"{op.name} has no neighbouring op"
+        found[op.target, not op.is_compute, rule].append(sentence)
+    made = [
+        SingleRow(target, structural, len(sentences), rule, sentences[0])
+        for (target, structural, rule), sentences in found.items()
+    ]
+    return tuple(sorted(made, key=lambda row: (row.structural, -row.count, row.target)))
+
+
+def _missed(graph: Graph, plan: Plan) -> tuple[MissedRow, ...]:
+    """Refusals that cost bytes, by pair of types and rule; a pair of groups counts once."""
+    home = {op: group.id for group in plan.groups for op in group.ops}
+    seen: set[tuple[int, int]] = set()
+    found: dict[tuple[str, str], list[Refusal]] = defaultdict(list)
+    for refusal in plan.refusals:
+        groups = (home[refusal.producer], home[refusal.consumer])
+        if refusal.nbytes <= 0 or groups in seen:
+            continue
+        seen.add(groups)
+        pair = f"{graph.ops[refusal.producer].target} -> {graph.ops[refusal.consumer].target}"
+        found[pair, refusal.rule.value].append(refusal)
+    made = [
+        MissedRow(pair, len(refusals), rule, refusals[0].reason, sum(r.nbytes for r in refusals))
+        for (pair, rule), refusals in found.items()
+    ]
+    return tuple(sorted(made, key=lambda row: (-row.saved_bytes, row.pattern)))
+
+
+def _recommend(
+    graph: Graph, row: PlanRow, structural: int, missed: tuple[MissedRow, ...]
+) -> tuple[str, ...]:
+    """Sentences that follow from the figures, each with the figure it follows from."""
+    said = []
+    if missed:
+        best = missed[0]
+        said.append(
+            f"Joining {best.pattern} ({best.count} places, kept apart by: {best.rule}) would save "
+            f"up to {best.saved_bytes / 1e6:.2f} MB, "
+            f"{100 * best.saved_bytes / row.traffic_bytes:.1f}% of this plan's traffic."
+        )
+    if structural:
+        said.append(
+            f"{structural} of {row.single_op_groups} single-op groups are views or control ops: "
+            f"they launch nothing. Judge the plan by its {row.launches} launches, not by its "
+            f"{row.groups} groups."
+        )
+    if row.illegal_groups:
+        rules = Counter(illegal.rule for illegal in row.illegal_groups)
+        told = ", ".join(f"{count} break '{rule}'" for rule, count in rules.items())
+        said.append(
+            f"{len(row.illegal_groups)} groups are no kernel a real compiler makes ({told}): "
+            "the bytes they save are out of reach."
+        )
+    over = row.traffic_bytes - graph.compulsory_bytes
+    if over > 0:
+        said.append(
+            f"{over / 1e6:.2f} MB ({100 * over / row.traffic_bytes:.1f}% of the traffic) lie above "
+            "the compulsory bytes: no partition saves more than that."
+        )
+    if graph.hidden_bytes:
+        said.append(
+            f"At least {graph.hidden_bytes / 1e6:.2f} MB move inside attention ops that this "
+            "level shows as one op; they are in no figure here."
+        )
+    return tuple(said)

@@ -1,0 +1,16 @@
+"""The JSON result: the rows, key for key."""
+
+from __future__ import annotations
+
+import msgspec
+
+from fuseline.report.rows import Result
+
+
+def encode(result: Result) -> bytes:
+    """The result as an indented JSON document (UTF-8, ends with a newline)."""
+    document = msgspec.to_builtins(result)
+    for plan in document["plans"]:
+        for refusal in plan["refusals"]:  # `from` is a Python keyword, so no field's name
+            refusal.update({"from": refusal.pop("from_")})
+    return msgspec.json.format(msgspec.json.encode(document), indent=1) + b"\n"

@@ -1,0 +1,272 @@
+"""The one view-model: graph, plans and costs -> rows. Every renderer only prints these.
+
+The rows are also the JSON result, key for key (`fuseline.result/1`): totals in bytes and FLOPs,
+never rounded, so that every percentage printed can be recomputed from what stands beside it.
+"""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from dataclasses import dataclass
+
+from fuseline.costs import GroupCost, PlanCost, cost, intensity_of
+from fuseline.fusion import find_violations
+from fuseline.graph import Graph
+from fuseline.plan import Group, Plan
+
+SCHEMA = "fuseline.result/1"
+
+
+@dataclass(frozen=True, slots=True)
+class ModelRow:
+    """Which model, and how it was captured."""
+
+    name: str
+    source: str
+    via: str
+    batch: int
+    dtype: str
+    input_shapes: tuple[tuple[int, ...], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class UnknownRow:
+    """An op no formula knows: FLOPs totals leave it out."""
+
+    target: str
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class GraphRow:
+    """Figures of the graph alone: the same under every strategy."""
+
+    nodes: int
+    operators: int
+    compute_ops: int
+    views: int
+    control_ops: int
+    unknown_ops: tuple[UnknownRow, ...]
+    flops: int
+    folded_flops: int
+    other_flops: int
+    parameter_bytes: int
+    compulsory_bytes: int
+    hidden_bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class PatternRow:
+    """All groups of one pattern: `ops` a group, the other figures summed over its groups."""
+
+    name: str
+    count: int
+    ops: int
+    flops: int
+    traffic_bytes: int
+    unfused_traffic_bytes: int
+    saved_bytes: int
+
+    @property
+    def arithmetic_intensity(self) -> float:
+        """FLOPs / traffic of all its groups [FLOP/byte]."""
+        return intensity_of(self.flops, self.traffic_bytes)
+
+
+@dataclass(frozen=True, slots=True)
+class BottleneckRow:
+    """What bounds the launched groups, by count; `basis` says how that was judged."""
+
+    basis: str
+    counts: dict[str, int]
+
+
+@dataclass(frozen=True, slots=True)
+class IllegalRow:
+    """A group that no kernel could be, the rule it breaks, and how."""
+
+    group: int
+    pattern: str
+    rule: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
+class RefusalRow:
+    """Why two neighbours were not joined, and what one kernel for both groups would save.
+
+    `bytes` is the field's name in the result; it counts bytes.
+    """
+
+    from_: str
+    to: str
+    rule: str
+    reason: str
+    bytes: int
+
+
+@dataclass(frozen=True, slots=True)
+class MemberRow:
+    """One group: its ops by name, and its price."""
+
+    group: int
+    pattern: str
+    ops: tuple[str, ...]
+    launched: bool
+    flops: int
+    other_flops: int
+    traffic_bytes: int
+    saved_bytes: int
+    arithmetic_intensity: float
+    bottleneck: str
+
+
+@dataclass(frozen=True, slots=True)
+class PlanRow:
+    """Figures of one strategy."""
+
+    strategy: str
+    kind: str
+    rules: str | None
+    device: str | None
+    groups: int
+    launches: int
+    unfused_launches: int
+    fusion_efficiency: float
+    single_op_groups: int
+    flops: int
+    other_flops: int
+    traffic_bytes: int
+    unfused_traffic_bytes: int
+    lower_bound_bytes: int | None
+    seconds: float | None
+    arithmetic_intensity: float
+    patterns: tuple[PatternRow, ...]
+    bottlenecks: BottleneckRow
+    illegal_groups: tuple[IllegalRow, ...]
+    refusals: tuple[RefusalRow, ...]
+    members: tuple[MemberRow, ...]
+
+    @property
+    def saved_bytes(self) -> int:
+        """Bytes that fusion saves."""
+        return self.unfused_traffic_bytes - self.traffic_bytes
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """One model under one or more strategies."""
+
+    schema: str
+    fuseline: str
+    torch: str
+    model: ModelRow
+    graph: GraphRow
+    plans: tuple[PlanRow, ...]
+
+
+def rows(graph: Graph, plans: tuple[Plan, ...], version: str) -> Result:
+    """Price every plan and lay all figures out as rows."""
+    source = graph.source
+    model = ModelRow(
+        source.name, source.source, source.via, source.batch, source.dtype, source.input_shapes
+    )
+    priced = tuple(plan_row(graph, plan, cost(graph, plan)) for plan in plans)
+    return Result(SCHEMA, version, source.torch, model, graph_row(graph), priced)
+
+
+def graph_row(graph: Graph) -> GraphRow:
+    """Figures of the graph alone."""
+    unknown = Counter(op.target for op in graph.unknown_ops)
+    return GraphRow(
+        nodes=graph.source.nodes,
+        operators=graph.operators,
+        compute_ops=graph.compute_ops,
+        views=graph.views,
+        control_ops=graph.control_ops,
+        unknown_ops=tuple(UnknownRow(target, count) for target, count in unknown.most_common()),
+        flops=graph.flops,
+        folded_flops=0,
+        other_flops=graph.other_flops,
+        parameter_bytes=graph.parameter_bytes,
+        compulsory_bytes=graph.compulsory_bytes,
+        hidden_bytes=graph.hidden_bytes,
+    )
+
+
+def plan_row(graph: Graph, plan: Plan, price: PlanCost) -> PlanRow:
+    """Figures of one plan. Groups are counted as the seed document does: with an operator."""
+    counted = [group for group in plan.groups if any(graph.ops[op].is_operator for op in group.ops)]
+    bands = Counter(group.band.value for group in price.groups if group.is_launch)
+    return PlanRow(
+        strategy=plan.strategy,
+        kind="partition",
+        rules=None,
+        device=None,
+        groups=len(counted),
+        launches=price.launches,
+        unfused_launches=graph.compute_ops,
+        fusion_efficiency=graph.operators / len(counted) if counted else 1.0,
+        single_op_groups=sum(len(group.ops) == 1 for group in counted),
+        flops=price.flops,
+        other_flops=price.other_flops,
+        traffic_bytes=price.nbytes,
+        unfused_traffic_bytes=price.unfused_nbytes,
+        lower_bound_bytes=None,
+        seconds=None,
+        arithmetic_intensity=price.intensity,
+        patterns=_patterns(plan, price),
+        bottlenecks=BottleneckRow("intensity bands", dict(bands.most_common())),
+        illegal_groups=tuple(
+            IllegalRow(found.group, plan.groups[found.group].pattern, found.rule, found.reason)
+            for found in find_violations(graph, plan)
+        ),
+        refusals=tuple(
+            RefusalRow(
+                graph.ops[refusal.producer].name,
+                graph.ops[refusal.consumer].name,
+                refusal.rule.value,
+                refusal.reason,
+                refusal.nbytes,
+            )
+            for refusal in plan.refusals
+        ),
+        members=tuple(
+            _member(graph, group, group_cost)
+            for group, group_cost in zip(plan.groups, price.groups, strict=True)
+        ),
+    )
+
+
+def _patterns(plan: Plan, price: PlanCost) -> tuple[PatternRow, ...]:
+    found: dict[str, list[tuple[Group, GroupCost]]] = defaultdict(list)
+    for group, group_cost in zip(plan.groups, price.groups, strict=True):
+        found[group.pattern].append((group, group_cost))
+    made = [
+        PatternRow(
+            name=name,
+            count=len(members),
+            ops=len(members[0][0].ops),
+            flops=sum(price.flops for _, price in members),
+            traffic_bytes=sum(price.nbytes for _, price in members),
+            unfused_traffic_bytes=sum(price.unfused_nbytes for _, price in members),
+            saved_bytes=sum(price.saved_nbytes for _, price in members),
+        )
+        for name, members in found.items()
+    ]
+    return tuple(sorted(made, key=lambda row: -row.saved_bytes))
+
+
+def _member(graph: Graph, group: Group, price: GroupCost) -> MemberRow:
+    return MemberRow(
+        group=group.id,
+        pattern=group.pattern,
+        ops=tuple(graph.ops[op].name for op in group.ops),
+        launched=price.is_launch,
+        flops=price.flops,
+        other_flops=price.other_flops,
+        traffic_bytes=price.nbytes,
+        saved_bytes=price.saved_nbytes,
+        arithmetic_intensity=price.intensity,
+        bottleneck=price.band.value,
+    )

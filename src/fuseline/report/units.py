@@ -1,0 +1,44 @@
+"""Figures as people read them. Units are decimal: 1 MB is 1,000,000 bytes."""
+
+from __future__ import annotations
+
+
+def megabytes(nbytes: int) -> str:
+    """Bytes in MB with two decimals.
+
+    >>> megabytes(481_227_584)
+    '481.23'
+    """
+    return f"{nbytes / 1e6:,.2f}"
+
+
+def giga(flops: int) -> str:
+    """FLOPs in GFLOP with three decimals.
+
+    >>> giga(35_127_656_448)
+    '35.128'
+    """
+    return f"{flops / 1e9:,.3f}"
+
+
+def percent(part: float, whole: float) -> str:
+    """Part of whole with one decimal; a dash where there is no whole.
+
+    >>> percent(87_146_496, 568_374_080), percent(1, 0)
+    ('15.3%', '-')
+    """
+    return f"{100 * part / whole:.1f}%" if whole else "-"
+
+
+def ratio(value: float) -> str:
+    """A factor with two decimals.
+
+    >>> ratio(216 / 156)
+    '1.38x'
+    """
+    return f"{value:.2f}x"
+
+
+def intensity(value: float) -> str:
+    """FLOP a byte with two decimals."""
+    return f"{value:,.2f}"
