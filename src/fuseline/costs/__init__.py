@@ -2,17 +2,20 @@
 
 from fuseline.costs import attention, contractions, other_work  # noqa: F401 - register formulas
 from fuseline.costs.flops import FORMULAS, NO_WORK, Call, count_work
-from fuseline.costs.plan_cost import GroupCost, PlanCost, cost
+from fuseline.costs.plan_cost import Band, GroupCost, PlanCost, band_of, cost, intensity_of
 from fuseline.costs.traffic import Traffic, group_traffic
 
 __all__ = [
     "FORMULAS",
     "NO_WORK",
+    "Band",
     "Call",
     "GroupCost",
     "PlanCost",
     "Traffic",
+    "band_of",
     "cost",
     "count_work",
     "group_traffic",
+    "intensity_of",
 ]

@@ -105,11 +105,12 @@ def analyse_balance(graph: Graph, strategy: str) -> Balance:
 
 def _singles(graph: Graph, plan: Plan, counted: list[Group]) -> tuple[SingleRow, ...]:
     """Single-op groups by type and reason; structural ones (views, control ops) launch nothing."""
-    reasons: dict[int, Refusal] = {}
-    for refusal in plan.refusals:  # an op's own consumer first, then what it takes
-        reasons.setdefault(refusal.producer, refusal)
+    reasons: dict[int, Refusal] = {}  # of an op's refusals the one that costs most
     for refusal in plan.refusals:
-        reasons.setdefault(refusal.consumer, refusal)
+        for op_id in (refusal.producer, refusal.consumer):
+            known = reasons.setdefault(op_id, refusal)
+            if refusal.nbytes > known.nbytes:
+                reasons[op_id] = refusal
     found: dict[tuple[str, bool, str], list[str]] = defaultdict(list)
     for group in counted:
         if len(group.ops) > 1:

@@ -1,0 +1,124 @@
+"""`fuseline partition MODEL`: group the model's ops into kernels and print what that costs."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import click
+
+import fuseline
+from fuseline.cli.options import capture_options, find_graph
+from fuseline.errors import InputError
+from fuseline.files import write_bytes
+from fuseline.fusion import STRATEGIES, partition
+from fuseline.graph import Graph
+from fuseline.report.rows import Result, rows
+
+
+@dataclass(frozen=True, slots=True)
+class Sections:
+    """What to print; with none of them, the summary that `quantify` prints."""
+
+    quantify: bool = False
+    compare: bool = False
+    visualize: bool = False
+    analyze_balance: bool = False
+    max_nodes: int = 60
+
+
+@click.command()
+@click.argument("model")
+@click.option("--strategy", "strategies", multiple=True, default=("fusion",), show_default=True,
+              help="unfused, fusion, or all; repeat for several.")
+@click.option("--quantify", is_flag=True, help="Groups, FLOPs, traffic, patterns, bottlenecks.")
+@click.option("--compare", is_flag=True, help="Strategies side by side.")
+@click.option("--visualize", is_flag=True, help="The graph beside its groups.")
+@click.option("--max-nodes", type=click.IntRange(min=1), default=60, show_default=True,
+              help="Ops that --visualize shows.")
+@click.option("--analyze-balance", is_flag=True, help="Sizes, single ops, missed fusions.")
+@click.option("--json", "json_path", metavar="FILE", help="Write the result; - is stdout.")
+@capture_options
+def command(
+    *,
+    model: str,
+    strategies: tuple[str, ...],
+    quantify: bool,
+    compare: bool,
+    visualize: bool,
+    max_nodes: int,
+    analyze_balance: bool,
+    json_path: str | None,
+    via: str,
+    batch: int | None,
+    dtype: str | None,
+    input_shapes: tuple[str, ...],
+) -> None:
+    """Partition MODEL: a torchvision classifier, FILE.py:FACTORY (runs the file), or a saved
+    graph (.json, .json.zst; runs no code).
+    """  # fmt: skip
+    sections = Sections(quantify, compare, visualize, analyze_balance, max_nodes)
+    wanted = choose_strategies(strategies)
+    check_writable(json_path)
+    graph = find_graph(model, via, batch, dtype, input_shapes)
+    show(graph, wanted, sections, json_path)
+
+
+def choose_strategies(names: tuple[str, ...]) -> tuple[str, ...]:
+    """The strategies named, `all` being every one; an unknown one is refused here."""
+    if "all" in names:
+        return tuple(STRATEGIES)
+    from fuseline.errors import did_you_mean
+
+    for name in names:
+        if name not in STRATEGIES:
+            known = (*STRATEGIES, "all")
+            hint = did_you_mean(name, known) or f": one of {', '.join(known)}"
+            raise InputError(f"unknown strategy '{name}'{hint}")
+    return tuple(dict.fromkeys(names))
+
+
+def check_writable(path: str | None) -> None:
+    """Refuse an output that cannot be written before any work is done."""
+    if path in (None, "-"):
+        return
+    parent = Path(str(path)).parent
+    if not parent.is_dir():
+        raise InputError(f"cannot write '{path}': '{parent}' is not a directory")
+
+
+def show(
+    graph: Graph, strategies: tuple[str, ...], sections: Sections, json_path: str | None
+) -> None:
+    """Partition by every strategy, print the sections, write the result."""
+    plans = tuple(partition(graph, strategy) for strategy in strategies)
+    result = rows(graph, plans, fuseline.__version__)
+    if json_path is not None:
+        from fuseline.report.result import encode
+
+        if json_path == "-":
+            click.echo(encode(result), nl=False)
+            return
+        write_bytes(Path(json_path), encode(result))
+    print_sections(graph, result, sections)
+
+
+def print_sections(graph: Graph, result: Result, sections: Sections) -> None:
+    """The tables asked for, on stdout."""
+    from fuseline.report import terminal
+
+    console = terminal.stdout_console()
+    terminal.print_header(console, result)
+    chosen = sections.compare or sections.visualize or sections.analyze_balance
+    if sections.compare:
+        terminal.print_comparison(console, result)
+    for plan in result.plans:
+        if sections.quantify or not chosen:
+            terminal.print_quantify(console, plan, result.graph.operators)
+        if sections.visualize:
+            terminal.print_picture(console, plan, sections.max_nodes)
+        if sections.analyze_balance and plan.strategy != "unfused":
+            from fuseline.report.balance import analyse_balance
+            from fuseline.report.balance_terminal import print_balance
+
+            print_balance(console, analyse_balance(graph, plan.strategy))

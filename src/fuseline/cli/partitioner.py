@@ -1,0 +1,47 @@
+"""The seed document's command: `partitioner.py --model M --strategy S ...`, word for word."""
+
+from __future__ import annotations
+
+import sys
+
+import click
+
+from fuseline.cli import run
+from fuseline.cli.partition import Sections, choose_strategies, show
+from fuseline.frontends import capture
+
+
+@click.command(context_settings={"help_option_names": ["-h", "--help"]})
+@click.option("--model", required=True, help="A torchvision classifier.")
+@click.option("--strategy", default="fusion", show_default=True, help="unfused, fusion or all.")
+@click.option("--quantify", is_flag=True, help="Groups, FLOPs, traffic, patterns, bottlenecks.")
+@click.option("--compare", is_flag=True, help="Strategies side by side.")
+@click.option("--visualize", is_flag=True, help="The graph beside its groups.")
+@click.option("--max-nodes", type=click.IntRange(min=1), default=60, show_default=True,
+              help="Ops that --visualize shows.")
+@click.option("--analyze-balance", is_flag=True, help="Sizes, single ops, missed fusions.")
+@click.option("--input-shape", nargs=4, type=int, default=(1, 3, 224, 224), show_default=True,
+              help="Batch, channels, height, width.")
+@click.option("--debug", is_flag=True, help="Show the traceback of an error.")
+def command(
+    *,
+    model: str,
+    strategy: str,
+    quantify: bool,
+    compare: bool,
+    visualize: bool,
+    max_nodes: int,
+    analyze_balance: bool,
+    input_shape: tuple[int, int, int, int],
+    debug: bool,
+) -> None:
+    """Partition a torchvision model at module level, as the seed document's commands do."""
+    del debug
+    wanted = choose_strategies((strategy,))
+    graph = capture(model, via="module", input_shapes=(input_shape,))
+    show(graph, wanted, Sections(quantify, compare, visualize, analyze_balance, max_nodes), None)
+
+
+def main() -> None:
+    """Entry point of `cli/partitioner.py`."""
+    sys.exit(run(command))

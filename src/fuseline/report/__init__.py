@@ -1,0 +1,1 @@
+"""Figures as rows, and rows as text. Renderers compute nothing."""

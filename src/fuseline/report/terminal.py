@@ -1,0 +1,260 @@
+"""Rows as tables in a terminal, or as plain text in a pipe."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from rich.box import SIMPLE_HEAD
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+from fuseline.report.rows import GraphRow, MemberRow, PatternRow, PlanRow, Result
+from fuseline.report.units import giga, intensity, megabytes, percent, ratio
+
+_PIPE_WIDTH = 132  # a pipe has no width of its own
+_LABEL = 24
+
+
+def stdout_console() -> Console:
+    """Where tables go: as wide as the terminal, without colour in a pipe."""
+    console = Console(highlight=False)
+    if not console.is_terminal and "COLUMNS" not in console._environ:  # noqa: SLF001
+        return Console(highlight=False, width=_PIPE_WIDTH)
+    return console
+
+
+def print_table(
+    console: Console,
+    title: str,
+    columns: Sequence[str],
+    lines: Iterable[Sequence[str]],
+    *,
+    text_columns: int = 1,
+) -> None:
+    """One table: the first `text_columns` columns and sentences left, figures right."""
+    console.print(f"\n[bold]{escape(title)}[/bold]")
+    table = Table(box=SIMPLE_HEAD, show_edge=False, pad_edge=False)
+    for place, column in enumerate(columns):
+        sentence = column in ("reason", "example")
+        left = place < text_columns or sentence
+        table.add_column(
+            escape(column),
+            justify="left" if left else "right",
+            no_wrap=not left,
+            overflow="fold",
+            ratio=None,
+        )
+    for line in lines:
+        table.add_row(*(escape(cell) for cell in line))
+    console.print(table)
+
+
+def print_pairs(console: Console, title: str, pairs: Iterable[tuple[str, str]]) -> None:
+    """Labelled figures, one a line."""
+    console.print(f"\n[bold]{escape(title)}[/bold]")
+    for label, value in pairs:
+        console.print(f"  {escape(label):<{_LABEL}} {escape(value)}", soft_wrap=True)
+
+
+def print_header(console: Console, result: Result) -> None:
+    """The model, the ledger, and what this level hides."""
+    model, graph = result.model, result.graph
+    shapes = ", ".join("x".join(map(str, shape)) for shape in model.input_shapes)
+    console.print(
+        f"[bold]{escape(model.name)}[/bold]  {escape(model.source)}, input {shapes} "
+        f"{model.dtype}, via {model.via}",
+        soft_wrap=True,
+    )
+    print_pairs(console, "Graph", graph_pairs(graph))
+    for note in notes(result):
+        console.print(f"  note: {escape(note)}", soft_wrap=True)
+
+
+def graph_pairs(graph: GraphRow) -> list[tuple[str, str]]:
+    """The graph's own figures, the same under every strategy."""
+    unknown = ", ".join(f"{row.count} x {row.target}" for row in graph.unknown_ops) or "none"
+    return [
+        ("nodes / operators", f"{graph.nodes} / {graph.operators}"),
+        (
+            "ops",
+            f"{graph.compute_ops} compute, {graph.views} views, {graph.control_ops} control",
+        ),
+        ("unknown ops", unknown),
+        ("FLOPs", f"{graph.flops:,} ({giga(graph.flops)} GFLOP; 2 x multiply-accumulates)"),
+        ("other FLOPs", f"{graph.other_flops:,} (elementwise, norms, softmax, pooling)"),
+        ("parameters", f"{megabytes(graph.parameter_bytes)} MB"),
+        ("compulsory traffic", f"{megabytes(graph.compulsory_bytes)} MB"),
+    ]
+
+
+def notes(result: Result) -> list[str]:
+    """What the figures leave out, beside the figures."""
+    graph, said = result.graph, []
+    if graph.unknown_ops:
+        count = sum(row.count for row in graph.unknown_ops)
+        said.append(f"FLOPs leave out {count} unknown ops; their bytes are inputs and outputs")
+    if graph.hidden_bytes:
+        said.append(
+            "attention is one op at module level: at least "
+            f"{megabytes(graph.hidden_bytes)} MB that move inside it are in no figure"
+        )
+    return said
+
+
+def print_quantify(console: Console, plan: PlanRow, operators: int) -> None:
+    """Groups, FLOPs, traffic, intensity, patterns and bottlenecks of one plan."""
+    print_pairs(console, f"Strategy '{plan.strategy}'", plan_pairs(plan, operators))
+    print_patterns(console, plan)
+    print_bottlenecks(console, plan)
+    if plan.illegal_groups:
+        console.print(
+            f"  note: {len(plan.illegal_groups)} groups are no kernel a real compiler makes, "
+            f"e.g. {escape(plan.illegal_groups[0].reason)}; what they save is out of reach",
+            soft_wrap=True,
+        )
+
+
+def plan_pairs(plan: PlanRow, operators: int) -> list[tuple[str, str]]:
+    """One plan's totals, each percentage beside what it is computed from."""
+    singles = percent(plan.single_op_groups, plan.groups)
+    return [
+        ("groups", f"{plan.groups} of {operators} operators"),
+        (
+            "fusion efficiency",
+            f"{ratio(plan.fusion_efficiency)} (operators / groups; mean group size)",
+        ),
+        ("single-op groups", f"{plan.single_op_groups} ({singles} of groups)"),
+        (
+            "launches",
+            f"{plan.launches} of {plan.unfused_launches} unfused "
+            f"({percent(plan.unfused_launches - plan.launches, plan.unfused_launches)} fewer)",
+        ),
+        ("FLOPs", f"{giga(plan.flops)} GFLOP"),
+        (
+            "traffic",
+            f"{megabytes(plan.traffic_bytes)} MB of {megabytes(plan.unfused_traffic_bytes)} MB "
+            f"unfused (memory reduction "
+            f"{percent(plan.saved_bytes, plan.unfused_traffic_bytes)})",
+        ),
+        ("arithmetic intensity", f"{intensity(plan.arithmetic_intensity)} FLOP/byte"),
+    ]
+
+
+def print_patterns(console: Console, plan: PlanRow) -> None:
+    """Groups by pattern, the one that saves most first."""
+    total = sum(row.count for row in plan.patterns)
+    print_table(
+        console,
+        "Patterns",
+        ("pattern", "groups", "share", "ops", "GFLOP", "MB", "AI", "saved MB", "saved"),
+        [_pattern_line(row, total) for row in plan.patterns],
+    )
+
+
+def _pattern_line(row: PatternRow, total: int) -> tuple[str, ...]:
+    return (
+        row.name,
+        str(row.count),
+        percent(row.count, total),
+        str(row.ops),
+        giga(row.flops),
+        megabytes(row.traffic_bytes),
+        intensity(row.arithmetic_intensity),
+        megabytes(row.saved_bytes),
+        percent(row.saved_bytes, row.unfused_traffic_bytes),
+    )
+
+
+def print_bottlenecks(console: Console, plan: PlanRow) -> None:
+    """What bounds the launches."""
+    counts = plan.bottlenecks.counts
+    launches = sum(counts.values())
+    print_table(
+        console,
+        f"Bottlenecks of {launches} launches, by {plan.bottlenecks.basis} (50 / 10 / 1 FLOP/byte)",
+        ("bound", "launches", "share"),
+        [(band, str(count), percent(count, launches)) for band, count in counts.items()],
+    )
+
+
+def print_comparison(console: Console, result: Result) -> None:
+    """Strategies side by side, then what each gains over the first."""
+    print_table(
+        console,
+        "Strategies",
+        ("strategy", "groups", "efficiency", "single-op", "launches", "GFLOP", "MB", "reduction",
+         "AI", "illegal"),
+        [
+            (
+                plan.strategy,
+                str(plan.groups),
+                ratio(plan.fusion_efficiency),
+                str(plan.single_op_groups),
+                str(plan.launches),
+                giga(plan.flops),
+                megabytes(plan.traffic_bytes),
+                percent(plan.saved_bytes, plan.unfused_traffic_bytes),
+                intensity(plan.arithmetic_intensity),
+                str(len(plan.illegal_groups)),
+            )
+            for plan in result.plans
+        ],
+    )  # fmt: skip
+    first = result.plans[0]
+    print_pairs(
+        console,
+        f"Gained over '{first.strategy}'",
+        [
+            (
+                plan.strategy,
+                f"{first.launches - plan.launches} launches, "
+                f"{megabytes(first.traffic_bytes - plan.traffic_bytes)} MB, AI "
+                f"{intensity(first.arithmetic_intensity)} -> "
+                f"{intensity(plan.arithmetic_intensity)} FLOP/byte; "
+                f"{megabytes(plan.traffic_bytes - result.graph.compulsory_bytes)} MB above "
+                "the compulsory traffic",
+            )
+            for plan in result.plans[1:]
+        ],
+    )
+
+
+def print_picture(console: Console, plan: PlanRow, max_nodes: int) -> None:
+    """The graph on the left in execution order, its groups on the right."""
+    alone = {row.from_: row.reason for row in reversed(plan.refusals)}
+    taken = {row.to: row.reason for row in reversed(plan.refusals)}
+    lines: list[tuple[str, str]] = []
+    shown = 0
+    for member in plan.members:
+        if shown >= max_nodes:
+            break
+        ops = member.ops[: max_nodes - shown]
+        shown += len(ops)
+        reason = alone.get(ops[0]) or taken.get(ops[0]) or ""
+        details = _details(member, reason)
+        for place in range(max(len(ops), len(details))):
+            left = ops[place] if place < len(ops) else ""
+            lines.append((left, details[place] if place < len(details) else "|"))
+    total = sum(len(member.ops) for member in plan.members)
+    print_table(
+        console,
+        f"Partition by '{plan.strategy}': {shown} of {total} ops in execution order",
+        ("op", "group"),
+        lines,
+        text_columns=2,
+    )
+
+
+def _details(member: MemberRow, reason: str) -> list[str]:
+    head = f"[{member.group}] {member.pattern}"
+    if not member.launched:
+        return [f"{head}: no launch"]
+    figures = (
+        f"{giga(member.flops)} GFLOP, {megabytes(member.traffic_bytes)} MB, saved "
+        f"{megabytes(member.saved_bytes)} MB, AI {intensity(member.arithmetic_intensity)}, "
+        f"{member.bottleneck}"
+    )
+    if len(member.ops) > 1:
+        return [f"{head}: {len(member.ops)} ops", f"| {figures}"]
+    return [f"{head}: {figures}", *([f"| alone: {reason}"] if reason else [])]

@@ -1,0 +1,1 @@
+"""Figures held against the truth: the seed document's own accounting, reproduced and corrected."""
