@@ -80,7 +80,7 @@ def run(command: click.Command, arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _show_warning(
+def _show_warning(  # noqa: PLR0917 - the signature of `warnings.showwarning`
     message: Warning | str,
     category: type[Warning],
     filename: str,

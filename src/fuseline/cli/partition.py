@@ -29,13 +29,24 @@ class Sections:
 
 @click.command()
 @click.argument("model")
-@click.option("--strategy", "strategies", multiple=True, default=("fusion",), show_default=True,
-              help="unfused, fusion, or all; repeat for several.")
+@click.option(
+    "--strategy",
+    "strategies",
+    multiple=True,
+    default=("fusion",),
+    show_default=True,
+    help="unfused, fusion, or all; repeat for several.",
+)
 @click.option("--quantify", is_flag=True, help="Groups, FLOPs, traffic, patterns, bottlenecks.")
 @click.option("--compare", is_flag=True, help="Strategies side by side.")
 @click.option("--visualize", is_flag=True, help="The graph beside its groups.")
-@click.option("--max-nodes", type=click.IntRange(min=1), default=60, show_default=True,
-              help="Ops that --visualize shows.")
+@click.option(
+    "--max-nodes",
+    type=click.IntRange(min=1),
+    default=60,
+    show_default=True,
+    help="Ops that --visualize shows.",
+)
 @click.option("--analyze-balance", is_flag=True, help="Sizes, single ops, missed fusions.")
 @click.option("--json", "json_path", metavar="FILE", help="Write the result; - is stdout.")
 @capture_options

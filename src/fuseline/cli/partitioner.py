@@ -17,11 +17,22 @@ from fuseline.frontends import capture
 @click.option("--quantify", is_flag=True, help="Groups, FLOPs, traffic, patterns, bottlenecks.")
 @click.option("--compare", is_flag=True, help="Strategies side by side.")
 @click.option("--visualize", is_flag=True, help="The graph beside its groups.")
-@click.option("--max-nodes", type=click.IntRange(min=1), default=60, show_default=True,
-              help="Ops that --visualize shows.")
+@click.option(
+    "--max-nodes",
+    type=click.IntRange(min=1),
+    default=60,
+    show_default=True,
+    help="Ops that --visualize shows.",
+)
 @click.option("--analyze-balance", is_flag=True, help="Sizes, single ops, missed fusions.")
-@click.option("--input-shape", nargs=4, type=int, default=(1, 3, 224, 224), show_default=True,
-              help="Batch, channels, height, width.")
+@click.option(
+    "--input-shape",
+    nargs=4,
+    type=int,
+    default=(1, 3, 224, 224),
+    show_default=True,
+    help="Batch, channels, height, width.",
+)
 @click.option("--debug", is_flag=True, help="Show the traceback of an error.")
 def command(
     *,

@@ -52,7 +52,9 @@ def _torchvision() -> Finding:
         importlib.import_module("torchvision.models")
     except RuntimeError as error:
         if MISMATCH not in str(error):
-            return Finding("torchvision", well=False, found=f"{version}, cannot be imported: {error}")
+            return Finding(
+                "torchvision", well=False, found=f"{version}, cannot be imported: {error}"
+            )
         return Finding(
             "torchvision",
             well=False,

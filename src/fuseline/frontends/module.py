@@ -47,7 +47,7 @@ def capture_module(
             dtype=dtype,
             input_shapes=tuple(shapes),
             nodes=len(traced.graph.nodes),
-            torch=torch.__version__,
+            torch=str(torch.__version__),
         )
     )
 

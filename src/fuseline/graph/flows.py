@@ -121,7 +121,7 @@ def trace_flows(
         cells = cut(tuple({access.view: None for access in accesses}))
         cell_bytes[storage] = cells.nbytes
         lasting = storages[storage].role is not Role.ACTIVATION
-        for flow in _walk(storage, accesses, cells, orders, lasting):
+        for flow in _walk(storage, accesses, cells, orders, lasting=lasting):
             if flow.reader == OUTSIDE:
                 kept.append(flow)
             else:
@@ -168,6 +168,7 @@ def _walk(
     accesses: list[_Access],
     cells: Cells,
     orders: set[tuple[int, int]],
+    *,
     lasting: bool,
 ) -> list[Flow]:
     """Flows of one storage; adds its hazards to `orders`."""

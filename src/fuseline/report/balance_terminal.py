@@ -91,8 +91,10 @@ def _print_traffic(console: Console, balance: Balance) -> None:
             ("with fusion", f"{megabytes(plan.traffic_bytes)} MB"),
             (
                 "saved",
-                f"{megabytes(plan.saved_bytes)} MB "
-                f"({percent(plan.saved_bytes, plan.unfused_traffic_bytes)})",
+                (
+                    f"{megabytes(plan.saved_bytes)} MB "
+                    f"({percent(plan.saved_bytes, plan.unfused_traffic_bytes)})"
+                ),
             ),
             ("compulsory", f"{megabytes(balance.compulsory_bytes)} MB"),
         ],

@@ -127,15 +127,19 @@ def plan_pairs(plan: PlanRow, operators: int) -> list[tuple[str, str]]:
         ("single-op groups", f"{plan.single_op_groups} ({singles} of groups)"),
         (
             "launches",
-            f"{plan.launches} of {plan.unfused_launches} unfused "
-            f"({percent(plan.unfused_launches - plan.launches, plan.unfused_launches)} fewer)",
+            (
+                f"{plan.launches} of {plan.unfused_launches} unfused "
+                f"({percent(plan.unfused_launches - plan.launches, plan.unfused_launches)} fewer)"
+            ),
         ),
         ("FLOPs", f"{giga(plan.flops)} GFLOP"),
         (
             "traffic",
-            f"{megabytes(plan.traffic_bytes)} MB of {megabytes(plan.unfused_traffic_bytes)} MB "
-            f"unfused (memory reduction "
-            f"{percent(plan.saved_bytes, plan.unfused_traffic_bytes)})",
+            (
+                f"{megabytes(plan.traffic_bytes)} MB of {megabytes(plan.unfused_traffic_bytes)} MB "
+                f"unfused (memory reduction "
+                f"{percent(plan.saved_bytes, plan.unfused_traffic_bytes)})"
+            ),
         ),
         ("arithmetic intensity", f"{intensity(plan.arithmetic_intensity)} FLOP/byte"),
     ]
@@ -208,12 +212,14 @@ def print_comparison(console: Console, result: Result) -> None:
         [
             (
                 plan.strategy,
-                f"{first.launches - plan.launches} launches, "
-                f"{megabytes(first.traffic_bytes - plan.traffic_bytes)} MB, AI "
-                f"{intensity(first.arithmetic_intensity)} -> "
-                f"{intensity(plan.arithmetic_intensity)} FLOP/byte; "
-                f"{megabytes(plan.traffic_bytes - result.graph.compulsory_bytes)} MB above "
-                "the compulsory traffic",
+                (
+                    f"{first.launches - plan.launches} launches, "
+                    f"{megabytes(first.traffic_bytes - plan.traffic_bytes)} MB, AI "
+                    f"{intensity(first.arithmetic_intensity)} -> "
+                    f"{intensity(plan.arithmetic_intensity)} FLOP/byte; "
+                    f"{megabytes(plan.traffic_bytes - result.graph.compulsory_bytes)} MB above "
+                    "the compulsory traffic"
+                ),
             )
             for plan in result.plans[1:]
         ],

@@ -37,10 +37,16 @@ class SeedGroup:
         """FLOPs a byte; 0 where nothing moves."""
         return self.flops / self.traffic if self.traffic else 0.0
 
+    @property
+    def saved_percent(self) -> float:
+        """Internal / (traffic + internal)."""
+        moved = self.traffic + self.internal
+        return 100 * self.internal / moved if moved else 0.0
+
 
 @dataclass(frozen=True, slots=True)
 class SeedPattern:
-    """All groups of one pattern. `saved` is internal / (traffic + internal), in percent."""
+    """All groups of one pattern: means of their ratios, as the seed document takes them."""
 
     name: str
     count: int
@@ -124,14 +130,12 @@ def account(graph: Graph, plan: Plan) -> SeedAccount:
 
 
 def _pattern(name: str, groups: list[SeedGroup]) -> SeedPattern:
-    internal = sum(group.internal for group in groups)
-    moved = internal + sum(group.traffic for group in groups)
     return SeedPattern(
         name,
         len(groups),
         groups[0].ops,
         sum(group.intensity for group in groups) / len(groups),
-        100 * internal / moved if moved else 0.0,
+        sum(group.saved_percent for group in groups) / len(groups),
     )
 
 
