@@ -40,6 +40,11 @@ def branch():
 """
 
 
+@pytest.fixture(autouse=True)
+def _wide(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("COLUMNS", "160")
+
+
 @pytest.fixture
 def net(tmp_path: Path) -> str:
     (tmp_path / "net.py").write_text(NET)

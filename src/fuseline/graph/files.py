@@ -6,6 +6,7 @@ one line that says why.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,6 +14,7 @@ import msgspec
 
 from fuseline.errors import InputError
 from fuseline.files import read_bytes, write_bytes
+from fuseline.graph.data import ITEM_BYTES, Op, Storage, Tensor
 from fuseline.graph.graph import Graph
 
 SCHEMA = "fuseline.graph/1"
@@ -88,27 +90,61 @@ def load(path: str | Path) -> Graph:
 
 def find_fault(graph: Graph) -> str | None:
     """Why the graph's own references do not hold together, or None where they do."""
-    tensors, storages = len(graph.tensors), len(graph.storages)
+    return next((fault for fault in _faults(graph) if fault), None)
+
+
+def _faults(graph: Graph) -> Iterator[str | None]:
     for position, storage in enumerate(graph.storages):
-        if storage.id != position:
-            return f"storage {position} has id {storage.id}"
+        yield _fault_of_storage(position, storage)
     for position, tensor in enumerate(graph.tensors):
-        if tensor.id != position:
-            return f"tensor {position} has id {tensor.id}"
-        if not 0 <= tensor.storage < storages:
-            return f"tensor '{tensor.name}' lies in storage {tensor.storage}, which is not there"
-        if len(tensor.shape) != len(tensor.strides):
-            return f"tensor '{tensor.name}' has {len(tensor.shape)} sizes, {len(tensor.strides)} strides"
+        yield _fault_of_tensor(position, tensor, graph.storages)
     for position, op in enumerate(graph.ops):
-        if op.id != position:
-            return f"op {position} has id {op.id}"
-        touched = (*op.inputs, *op.parameters, *op.outputs, *op.writes)
-        if any(not 0 <= tensor < tensors for tensor in touched):
-            return f"op '{op.name}' names a tensor that is not there"
-        if any(not 0 <= predecessor < position for predecessor in op.predecessors):
-            return f"op '{op.name}' takes the result of an op that does not come before it"
-    if any(not 0 <= tensor < tensors for tensor in graph.outputs):
-        return "an output names a tensor that is not there"
+        yield _fault_of_op(position, op, len(graph.tensors))
+    if any(not 0 <= tensor < len(graph.tensors) for tensor in graph.outputs):
+        yield "an output names a tensor that is not there"
+
+
+def _fault_of_storage(position: int, storage: Storage) -> str | None:
+    if storage.id != position:
+        return f"storage {position} has id {storage.id}"
+    if storage.nbytes < 0:
+        return f"storage {position} has {storage.nbytes} bytes"
+    return None
+
+
+def _fault_of_tensor(position: int, tensor: Tensor, storages: tuple[Storage, ...]) -> str | None:
+    name = f"tensor '{tensor.name}'"
+    if tensor.id != position:
+        return f"tensor {position} has id {tensor.id}"
+    if not 0 <= tensor.storage < len(storages):
+        return f"{name} lies in storage {tensor.storage}, which is not there"
+    if len(tensor.shape) != len(tensor.strides):
+        return f"{name} has {len(tensor.shape)} sizes, {len(tensor.strides)} strides"
+    if tensor.dtype not in ITEM_BYTES:
+        return f"{name} has dtype '{tensor.dtype}', whose size is not known"
+    if min(tensor.offset, *tensor.shape, *tensor.strides, 0) < 0:
+        return f"{name} has a negative size, stride or offset"
+    if 0 in tensor.shape:
+        return None
+    steps = zip(tensor.shape, tensor.strides, strict=True)
+    last = tensor.offset + sum((size - 1) * stride for size, stride in steps)
+    end, nbytes = (last + 1) * ITEM_BYTES[tensor.dtype], storages[tensor.storage].nbytes
+    if end > nbytes:
+        return f"{name} ends at byte {end} of storage {tensor.storage}, which has {nbytes}"
+    return None
+
+
+def _fault_of_op(position: int, op: Op, tensors: int) -> str | None:
+    if op.id != position:
+        return f"op {position} has id {op.id}"
+    gathered = (gather.tensor for gather in op.gathers)
+    touched = (*op.inputs, *op.parameters, *op.outputs, *op.writes, *gathered)
+    if any(not 0 <= tensor < tensors for tensor in touched):
+        return f"op '{op.name}' names a tensor that is not there"
+    if any(gather.nbytes < 0 for gather in op.gathers):
+        return f"op '{op.name}' gathers a negative number of bytes"
+    if any(not 0 <= predecessor < position for predecessor in op.predecessors):
+        return f"op '{op.name}' takes the result of an op that does not come before it"
     return None
 
 

@@ -4,21 +4,25 @@ from __future__ import annotations
 
 
 def megabytes(nbytes: int) -> str:
-    """Bytes in MB with two decimals.
+    """Bytes in MB: two decimals, or exact below one MB.
 
-    >>> megabytes(481_227_584)
-    '481.23'
+    >>> megabytes(481_227_584), megabytes(3_072), megabytes(0)
+    ('481.23', '0.003072', '0')
     """
-    return f"{nbytes / 1e6:,.2f}"
+    if not nbytes:
+        return "0"
+    return f"{nbytes / 1e6:,.2f}" if abs(nbytes) >= 1e6 else f"{nbytes / 1e6:.6f}"  # noqa: PLR2004
 
 
 def giga(flops: int) -> str:
-    """FLOPs in GFLOP with three decimals.
+    """FLOPs in GFLOP: three decimals, or exact below one MFLOP.
 
-    >>> giga(35_127_656_448)
-    '35.128'
+    >>> giga(35_127_656_448), giga(768), giga(0)
+    ('35.128', '0.000000768', '0')
     """
-    return f"{flops / 1e9:,.3f}"
+    if not flops:
+        return "0"
+    return f"{flops / 1e9:,.3f}" if flops >= 1e6 else f"{flops / 1e9:.9f}"  # noqa: PLR2004
 
 
 def percent(part: float, whole: float) -> str:

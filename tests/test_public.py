@@ -1,0 +1,25 @@
+"""The public surface, and what importing it does not import."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import fuseline
+
+
+def test_the_public_names() -> None:
+    assert set(fuseline.__all__) == {
+        "STRATEGIES", "Graph", "InputError", "Plan", "__version__", "capture", "cost", "load",
+        "partition", "save",
+    }  # fmt: skip
+    assert all(hasattr(fuseline, name) for name in fuseline.__all__)
+
+
+def test_importing_fuseline_imports_neither_torch_nor_the_zoos() -> None:
+    code = (
+        "import sys, fuseline, fuseline.cli; "
+        "print([name for name in ('torch', 'torchvision', 'rich') if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
