@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable
 from contextlib import contextmanager
 from difflib import get_close_matches
 
@@ -27,7 +27,7 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
 
 
 @contextmanager
-def foreign_code(what: str) -> Iterator[None]:
+def foreign_code(what: str) -> Generator[None]:
     """Run code we do not own: whatever it raises becomes one line that begins with `what`.
 
     The one place where every kind of exception is expected: a user's model may raise anything.

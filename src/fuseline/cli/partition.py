@@ -9,7 +9,7 @@ import click
 
 import fuseline
 from fuseline.cli.options import capture_options, find_graph
-from fuseline.errors import InputError
+from fuseline.errors import InputError, did_you_mean
 from fuseline.files import write_bytes
 from fuseline.fusion import STRATEGIES, partition
 from fuseline.graph import Graph
@@ -79,8 +79,6 @@ def choose_strategies(names: tuple[str, ...]) -> tuple[str, ...]:
     """The strategies named, `all` being every one; an unknown one is refused here."""
     if "all" in names:
         return tuple(STRATEGIES)
-    from fuseline.errors import did_you_mean
-
     for name in names:
         if name not in STRATEGIES:
             known = (*STRATEGIES, "all")
@@ -91,9 +89,9 @@ def choose_strategies(names: tuple[str, ...]) -> tuple[str, ...]:
 
 def check_writable(path: str | None) -> None:
     """Refuse an output that cannot be written before any work is done."""
-    if path in (None, "-"):
+    if path is None or path == "-":
         return
-    parent = Path(str(path)).parent
+    parent = Path(path).parent
     if not parent.is_dir():
         raise InputError(f"cannot write '{path}': '{parent}' is not a directory")
 

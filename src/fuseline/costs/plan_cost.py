@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
 
@@ -127,19 +128,17 @@ def cost(graph: Graph, plan: Plan) -> PlanCost:
     >>> cost(graph, Plan("one", (Group(0, (0, 1), "relu_relu"),), ())).nbytes
     128
     """
-    alone = [group_traffic(graph, (op.id,)).nbytes for op in graph.ops]
-    return PlanCost(
-        tuple(_price(graph, group.ops, sum(alone[op] for op in group.ops)) for group in plan.groups)
-    )
+    alone = [group_traffic(graph, (op.id,)) for op in graph.ops]
+    return PlanCost(tuple(_price(graph, group.ops, alone) for group in plan.groups))
 
 
-def _price(graph: Graph, ops: tuple[int, ...], unfused_nbytes: int) -> GroupCost:
+def _price(graph: Graph, ops: tuple[int, ...], alone: Sequence[Traffic]) -> GroupCost:
     members = [graph.ops[op] for op in ops]
     return GroupCost(
         flops=sum(op.work.flops for op in members),
         other_flops=sum(op.work.other_flops for op in members),
-        traffic=group_traffic(graph, ops),
-        unfused_nbytes=unfused_nbytes,
+        traffic=alone[ops[0]] if len(ops) == 1 else group_traffic(graph, ops),
+        unfused_nbytes=sum(alone[op].nbytes for op in ops),
         compute_ops=sum(op.is_compute for op in members),
         unknown_ops=sum(op.is_unknown for op in members),
     )

@@ -144,8 +144,8 @@ FUNCTIONS: dict[str, Kind] = {
     **dict.fromkeys(("where", "masked_fill"), Kind.WHERE),
     **dict.fromkeys(("clamp", "clip"), Kind.CLAMP),
     **dict.fromkeys(
-        ("zeros", "ones", "full", "empty", "arange", "linspace", "eye", "zeros_like", "ones_like",
-         "full_like", "empty_like", "new_zeros", "new_ones", "new_full", "new_empty", "fill",
+        ("zeros", "ones", "full", "arange", "linspace", "eye", "zeros_like", "ones_like",
+         "full_like", "new_zeros", "new_ones", "new_full", "fill",
          "zero"),
         Kind.FILL,
     ),
@@ -193,7 +193,10 @@ FUNCTIONS: dict[str, Kind] = {
     **{f"adaptive_avg_pool{d}d": Kind.ADAPTIVEAVGPOOL for d in _DIMENSIONS},
     **{f"adaptive_max_pool{d}d": Kind.ADAPTIVEMAXPOOL for d in _DIMENSIONS},
     **dict.fromkeys(
-        ("getattr", "_assert", "_assert_is_none", "size", "dim", "numel", "len", "stride",
+        ("empty",
+            "empty_like",
+            "new_empty",
+            "getattr", "_assert", "_assert_is_none", "size", "dim", "numel", "len", "stride",
          "is_contiguous", "ndimension", "element_size", "get_device"),
         Kind.CONTROL,
     ),

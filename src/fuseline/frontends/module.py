@@ -9,7 +9,7 @@ those runs and not guessed from names.
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
@@ -87,12 +87,12 @@ def _trace(model: nn.Module, arguments: Mapping[str, Any], name: str) -> fx.Grap
 
 
 @contextmanager
-def _quiet_meta() -> Iterator[None]:
-    """Meta by default, no gradients, and attention as its own kernels: no CPU fast path."""
+def _quiet_meta() -> Generator[None]:
+    """No gradients, and attention as its own kernels: no CPU fast path."""
     fast = torch.backends.mha.get_fastpath_enabled()
     torch.backends.mha.set_fastpath_enabled(False)
     try:
-        with torch.no_grad(), torch.device("meta"):
+        with torch.no_grad():
             yield
     finally:
         torch.backends.mha.set_fastpath_enabled(fast)
@@ -172,7 +172,8 @@ class _Runner(fx.Interpreter):
         watched = [*(tensor for tensor, _ in operands), *owned.values()]
         versions = [tensor._version for tensor in watched]  # noqa: SLF001 - torch has no other
         if module is None:
-            result = getattr(self, node.op)(node.target, args, kwargs)
+            with torch.device("meta"):  # where new tensors go; torch's modules know by themselves
+                result = getattr(self, node.op)(node.target, args, kwargs)
         elif self.on_meta:
             result = module(*args, **kwargs)
         else:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import importlib
 import sys
 import warnings
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from types import ModuleType
 
@@ -85,7 +85,7 @@ def build_model(name: str) -> nn.Module:
 
 
 @contextmanager
-def _no_init() -> Iterator[None]:
+def _no_init() -> Generator[None]:
     """Leave parameters as allocated: pages that nobody writes take no memory."""
     names = [name for name in dir(nn.init) if name.endswith("_") and not name.startswith("_")]
     kept = {name: getattr(nn.init, name) for name in names}

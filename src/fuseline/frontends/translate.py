@@ -57,7 +57,7 @@ def add_op(table: StorageTable, run: NodeRun) -> tuple[int, tuple[int, ...]]:
     if "weight" in call.named and call.inputs:
         kind = refine_convolution(kind, call.named["weight"], _channels(call.inputs[0]))
     op_class = _op_class(table, run, kind, call, results)
-    inputs = _inputs(run, results, op_class)
+    inputs = _inputs(run, kind, results, op_class)
     parameters = _parameters(table, run)
     path, class_name = _module(run)
     outputs = tuple(
@@ -106,7 +106,7 @@ def _kind(run: NodeRun, results: list[torch.Tensor]) -> Kind:
         return kind_of_function("torch", name) if results else Kind.CONTROL
     if callable(target):
         return kind_of_function(getattr(target, "__module__", None) or "torch", _target(run))
-    return kind_of_function("torch", str(target))
+    return kind_of_function("torch", target)
 
 
 def _kind_of_getitem(container: object, index: object) -> Kind:
@@ -146,8 +146,13 @@ def _module(run: NodeRun) -> tuple[str, str]:
 # --- what it touches ------------------------------------------------------------------------
 
 
-def _inputs(run: NodeRun, results: list[torch.Tensor], op_class: OpClass) -> tuple[int, ...]:
+def _inputs(
+    run: NodeRun, kind: Kind, results: list[torch.Tensor], op_class: OpClass
+) -> tuple[int, ...]:
+    """Tensors it reads. `zeros_like` and its kin take a shape from theirs, and no bytes."""
     operands = run.operands
+    if kind is Kind.FILL:
+        return ()
     if op_class is OpClass.CONTROL and results:  # an element of a tuple: only that one
         operands = [pair for pair in operands if any(pair[0] is result for result in results)]
     if str(run.node.target) in WRITE_ONLY:

@@ -112,7 +112,9 @@ def _fault_of_storage(position: int, storage: Storage) -> str | None:
     return None
 
 
-def _fault_of_tensor(position: int, tensor: Tensor, storages: tuple[Storage, ...]) -> str | None:
+def _fault_of_tensor(  # noqa: PLR0911 - a guard a line
+    position: int, tensor: Tensor, storages: tuple[Storage, ...]
+) -> str | None:
     name = f"tensor '{tensor.name}'"
     if tensor.id != position:
         return f"tensor {position} has id {tensor.id}"

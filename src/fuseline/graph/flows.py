@@ -53,10 +53,13 @@ class Flows:
     def nbytes(self, flows: list[Flow]) -> int:
         """Distinct bytes of `flows`, all of one storage; gathered bytes up to their limits.
 
-        An index may select any rows: gathers cost the sum of their limits, or the cells they
-        could touch together, whichever is less, taken over every way of splitting them.
+        An index may select any rows: gathers cost the most distinct bytes that they could touch
+        together, each at most its limit.
         """
-        cell = self.cell_bytes[flows[0].storage]
+        first = flows[0]
+        cell = self.cell_bytes[first.storage]
+        if len(flows) == 1 and first.limit is None:  # nearly all reads and writes
+            return first.mask.bit_count() * cell
         whole = 0
         gathers: dict[int, tuple[int, int]] = {}  # access -> (cells it may touch, limit)
         for flow in flows:
@@ -69,26 +72,53 @@ class Flows:
             return whole.bit_count() * cell
         limits: dict[int, int] = defaultdict(int)  # by mask: the same rows, selected again
         for mask, limit in gathers.values():
-            limits[mask] += limit
-        masks = list(limits)
-        splits = range(1 << len(masks)) if len(masks) <= _SPLIT else (0, (1 << len(masks)) - 1)
-        return min(self._split_bytes(whole, masks, limits, split, cell) for split in splits)
-
-    @staticmethod
-    def _split_bytes(
-        whole: int, masks: list[int], limits: dict[int, int], split: int, cell: int
-    ) -> int:
-        """Bytes where the masks in `split` are read whole and the others up to their limits."""
-        limited = 0
-        for position, mask in enumerate(masks):
-            if split >> position & 1:
-                whole |= mask
-            else:
-                limited += limits[mask]
-        return whole.bit_count() * cell + limited
+            limits[mask & ~whole] += limit
+        return whole.bit_count() * cell + _most_gathered(limits, cell)
 
 
-_SPLIT = 8  # more differing gathers of one storage than this are read all whole or all limited
+def _most_gathered(limits: dict[int, int], cell: int) -> int:
+    """The most distinct bytes that gathers can touch, each of its mask at most its limit.
+
+    A maximum flow from gathers to cells, cells that the same gathers may touch taken as one. By
+    duality it is the cheapest split into gathers read whole and gathers read up to their limits,
+    so that no way of grouping the gathers costs less than all of them together.
+    """
+    parts: list[int] = []  # disjoint sets of cells that no mask cuts
+    for mask in limits:
+        pieces = [piece for part in parts for piece in (part & mask, part & ~mask)]
+        parts = [piece for piece in (*pieces, mask & ~sum(parts)) if piece]
+    room = [part.bit_count() * cell for part in parts]
+    reach = [[n for n, part in enumerate(parts) if part & mask] for mask in limits]
+    sent: list[dict[int, int]] = [defaultdict(int) for _ in limits]  # gather -> part -> bytes
+
+    def send(gather: int, wanted: int, seen: set[int]) -> int:
+        """Push up to `wanted` more bytes out of `gather`, moving other gathers' where needed."""
+        pushed = 0
+        for part in reach[gather]:
+            if part in seen or pushed == wanted:
+                continue
+            free = min(room[part], wanted - pushed)
+            room[part] -= free
+            sent[gather][part] += free
+            pushed += free
+            if pushed == wanted:
+                break
+            seen.add(part)
+            for other, shares in enumerate(sent):
+                if other != gather and shares[part] and pushed < wanted:
+                    moved = send(other, min(shares[part], wanted - pushed), seen)
+                    shares[part] -= moved
+                    sent[gather][part] += moved
+                    pushed += moved
+        return pushed
+
+    total = 0
+    for gather, limit in enumerate(limits.values()):
+        left = limit
+        while left and (pushed := send(gather, left, set())):
+            left -= pushed
+            total += pushed
+    return total
 
 
 @dataclass(frozen=True, slots=True)
