@@ -30,6 +30,21 @@ def capture_options(function: Command) -> Command:
     return function
 
 
+def section_options(function: Command) -> Command:
+    """What is printed: `--quantify --compare --visualize --max-nodes --analyze-balance`."""
+    for option in (
+        click.option("--analyze-balance", is_flag=True, help="Sizes, single ops, missed fusions."),
+        click.option("--max-nodes", type=click.IntRange(min=1), default=60, show_default=True,
+                     help="Ops that --visualize shows."),
+        click.option("--visualize", is_flag=True, help="The graph beside its groups."),
+        click.option("--compare", is_flag=True, help="Strategies side by side."),
+        click.option("--quantify", is_flag=True,
+                     help="Groups, FLOPs, traffic, patterns, bottlenecks."),
+    ):  # fmt: skip
+        function = option(function)
+    return function
+
+
 def parse_shape(text: str) -> tuple[int, ...]:
     """A shape as written on the command line.
 

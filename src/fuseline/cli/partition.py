@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 import fuseline
-from fuseline.cli.options import capture_options, find_graph
+from fuseline.cli.options import capture_options, find_graph, section_options
 from fuseline.errors import InputError, did_you_mean
 from fuseline.files import write_bytes
 from fuseline.fusion import STRATEGIES, partition
@@ -37,17 +37,7 @@ class Sections:
     show_default=True,
     help="unfused, fusion, or all; repeat for several.",
 )
-@click.option("--quantify", is_flag=True, help="Groups, FLOPs, traffic, patterns, bottlenecks.")
-@click.option("--compare", is_flag=True, help="Strategies side by side.")
-@click.option("--visualize", is_flag=True, help="The graph beside its groups.")
-@click.option(
-    "--max-nodes",
-    type=click.IntRange(min=1),
-    default=60,
-    show_default=True,
-    help="Ops that --visualize shows.",
-)
-@click.option("--analyze-balance", is_flag=True, help="Sizes, single ops, missed fusions.")
+@section_options
 @click.option("--json", "json_path", metavar="FILE", help="Write the result; - is stdout.")
 @capture_options
 def command(

@@ -7,6 +7,7 @@ import sys
 import click
 
 from fuseline.cli import run
+from fuseline.cli.options import section_options
 from fuseline.cli.partition import Sections, choose_strategies, show
 from fuseline.frontends import capture
 
@@ -14,17 +15,7 @@ from fuseline.frontends import capture
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
 @click.option("--model", required=True, help="A torchvision classifier.")
 @click.option("--strategy", default="fusion", show_default=True, help="unfused, fusion or all.")
-@click.option("--quantify", is_flag=True, help="Groups, FLOPs, traffic, patterns, bottlenecks.")
-@click.option("--compare", is_flag=True, help="Strategies side by side.")
-@click.option("--visualize", is_flag=True, help="The graph beside its groups.")
-@click.option(
-    "--max-nodes",
-    type=click.IntRange(min=1),
-    default=60,
-    show_default=True,
-    help="Ops that --visualize shows.",
-)
-@click.option("--analyze-balance", is_flag=True, help="Sizes, single ops, missed fusions.")
+@section_options
 @click.option(
     "--input-shape",
     nargs=4,

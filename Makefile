@@ -1,0 +1,90 @@
+# Fuseline. `make` lists the targets. Needs Python 3.11 or newer; everything is installed in .venv.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+
+PYTHON ?= $(shell for p in python3.11 python3; do \
+	$$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$p && break; done)
+BIN := .venv/bin
+PIP := $(BIN)/python -m pip install --quiet --quiet --disable-pip-version-check
+
+# What is installed: one stamp for each set of extras, made anew when pyproject.toml changes.
+DEMO := .venv/.installed-demo
+DEV := .venv/.installed-dev
+BENCH := .venv/.installed-bench
+
+.PHONY: help demo check check-all format format-check lint types layers test test-slow bench docs clean
+
+help: ## list the targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+demo: $(DEMO) ## partition ViT-B/16 under every strategy, compared and analysed
+	@$(BIN)/fuseline partition vit_b_16 --via module --strategy all --compare --analyze-balance
+
+check: format-check lint types layers test ## everything a change must pass; rewrites nothing
+	@echo "make check: format, lint, types, layers and tests passed"
+
+check-all: check test-slow ## check, and the zoo-wide tests
+	@echo "make check-all: passed"
+
+format: $(DEV) ## rewrite the sources as the formatter wants them
+	@$(BIN)/ruff format
+
+format-check: $(DEV) ## fail where the formatter would rewrite
+	@echo "== format"
+	@$(BIN)/ruff format --check
+
+lint: $(DEV) ## ruff, every rule but those that pyproject.toml names
+	@echo "== lint"
+	@$(BIN)/ruff check
+
+types: $(DEV) ## pyrefly
+	@echo "== types"
+	@$(BIN)/pyrefly check
+
+layers: $(DEV) ## import-linter: modules import downwards, torch stays in its place
+	@echo "== layers"
+	@$(BIN)/lint-imports
+
+test: $(DEV) ## the tests and doctests, without the zoo-wide ones
+	@echo "== tests"
+	@$(BIN)/python -m pytest -q -n auto -m "not slow"
+
+test-slow: $(DEV) ## the zoo-wide tests alone
+	@echo "== slow tests"
+	@$(BIN)/python -m pytest -q -n auto -m slow
+
+bench: $(BENCH) ## time Fuseline and its peers on this machine
+	@$(BIN)/python benchmarks/run.py
+
+docs: $(DEMO) ## write the generated pages anew
+	@mkdir -p docs/validation
+	@$(BIN)/fuseline validate seed -o docs/validation/seed.md
+	@$(BIN)/fuseline validate flops -o docs/validation/flops.md
+	@echo "wrote docs/validation/seed.md and docs/validation/flops.md"
+
+clean: ## remove .venv, caches and builds
+	rm -rf .venv .pytest_cache .ruff_cache .hypothesis .import_linter_cache build dist
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+.venv/bin/python:
+	@test -n "$(PYTHON)" || { echo "error: needs Python 3.11 or newer (make PYTHON=...)" >&2; exit 1; }
+	@echo "making .venv with $$($(PYTHON) --version)"
+	@$(PYTHON) -m venv .venv
+
+$(DEMO): pyproject.toml | .venv/bin/python
+	@echo "installing fuseline and torchvision in .venv"
+	@$(PIP) -e '.[zoo]'
+	@touch $@
+
+$(DEV): pyproject.toml | .venv/bin/python
+	@echo "installing fuseline, torchvision and the development tools in .venv"
+	@$(PIP) -e '.[zoo,dev]'
+	@touch $@ $(DEMO)
+
+$(BENCH): pyproject.toml | .venv/bin/python
+	@echo "installing fuseline, torchvision and the benchmarks' peers in .venv"
+	@$(PIP) -e '.[zoo,bench]'
+	@touch $@ $(DEMO)
