@@ -24,11 +24,11 @@ def write_bytes(path: Path, content: bytes) -> None:
     """
     if path.is_dir():
         raise InputError(f"cannot write '{path}': it is a directory")
-    if path.exists() and not path.is_file():  # a device or a pipe has no half-written state
-        path.write_bytes(content)
-        return
     scratch = None
     try:
+        if path.exists() and not path.is_file():  # a device or pipe: there is nothing to rename
+            path.write_bytes(content)
+            return
         with tempfile.NamedTemporaryFile(
             dir=path.parent, prefix=".fuseline-", delete=False
         ) as file:

@@ -266,19 +266,23 @@ def kind_of_function(qualified: str, name: str) -> Kind:
     plain = name.removesuffix("_") if name not in FUNCTIONS else name
     if plain not in FUNCTIONS and qualified.endswith("operator") and plain.startswith("i"):
         plain = plain[1:]
+        plain = f"{plain}_" if f"{plain}_" in FUNCTIONS else plain  # iand -> and_
     return FUNCTIONS.get(plain, Kind.UNKNOWN)
 
 
-def refine_convolution(kind: Kind, weight: tuple[int, ...], channels: int) -> Kind:
+def refine_convolution(kind: Kind, weight: tuple[int, ...], source: tuple[int, ...]) -> Kind:
     """Depthwise where every group has one input channel; pointwise where every tap is one pixel.
 
-    `weight` is [Co, Ci/groups, *k], `channels` is Ci.
+    `weight` is [Co, Ci/groups, *k], `source` [N, Ci, *in] or, without a batch, [Ci, *in].
 
-    >>> refine_convolution(Kind.CONV2D, (32, 1, 3, 3), 32)
+    >>> refine_convolution(Kind.CONV2D, (32, 1, 3, 3), (8, 32, 14, 14))
     <Kind.CONV2D_DEPTHWISE: 'conv2d_depthwise'>
+    >>> refine_convolution(Kind.CONV2D, (32, 1, 3, 3), (1, 14, 14))
+    <Kind.CONV2D: 'conv2d'>
     """
     if kind not in (Kind.CONV1D, Kind.CONV2D, Kind.CONV3D):
         return kind
+    channels = source[len(source) - len(weight) + 1]
     if weight[1] == 1 and channels > 1:
         return Kind(f"{kind.value}_depthwise")
     if kind is Kind.CONV2D and weight[1] == channels and prod(weight[2:]) == 1:

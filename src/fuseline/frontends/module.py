@@ -22,6 +22,7 @@ from fuseline.frontends.storages import StorageTable
 from fuseline.frontends.translate import NodeRun, add_op
 from fuseline.graph import Graph, Role, Source
 
+_PLAIN = (bool, int, float, str, type(None))
 Inputs = tuple[tuple[Any, ...], dict[str, Any]]
 
 
@@ -79,11 +80,34 @@ def _trace(model: nn.Module, arguments: Mapping[str, Any], name: str) -> fx.Grap
     constants = {
         key: value for key, value in arguments.items() if not isinstance(value, torch.Tensor)
     }
+    for key, value in constants.items():
+        if not isinstance(value, _PLAIN):
+            raise InputError(
+                f"'{name}' takes a {type(value).__name__} as '{key}': at module level an argument "
+                "is a tensor or a plain value"
+            )
+    own = set(vars(model))
     with foreign_code(
         f"'{name}' cannot be traced by torch.fx (control flow that depends on data, or a call "
         "that fx cannot follow)"
     ):
-        return fx.symbolic_trace(model, concrete_args=constants or None)
+        traced = fx.symbolic_trace(model, concrete_args=constants or None)
+    for constant in set(vars(model)) - own:  # fx leaves tensors it met on the model
+        delattr(model, constant)
+    _drop_guards(traced, arguments)
+    return traced
+
+
+def _drop_guards(traced: fx.GraphModule, arguments: Mapping[str, Any]) -> None:
+    """Erase the checks that fx adds for arguments fixed while tracing: the model has none."""
+    placeholders = [node for node in traced.graph.nodes if node.op == "placeholder"]
+    for node, value in zip(placeholders, arguments.values(), strict=False):  # *args is one node
+        if isinstance(value, torch.Tensor):
+            continue
+        for check in reversed(list(node.users)):
+            for assertion in list(check.users):
+                traced.graph.erase_node(assertion)
+            traced.graph.erase_node(check)
 
 
 @contextmanager

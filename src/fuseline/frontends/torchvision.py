@@ -73,12 +73,14 @@ def build_model(name: str) -> nn.Module:
     models = import_models()
     if name not in (known := models.list_models(module=models)):
         raise InputError(f"unknown model '{name}'{did_you_mean(name, known)}")
-    try:
-        with torch.device("meta"):
-            model = models.get_model(name, weights=None)
-    except (NotImplementedError, RuntimeError):  # reads values while it builds (RegNet)
-        with foreign_code(f"'{name}' cannot be built"), _no_init():
-            model = models.get_model(name, weights=None).to("meta")
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FutureWarning)  # on how weights that we never read start
+        try:
+            with torch.device("meta"):
+                model = models.get_model(name, weights=None)
+        except (NotImplementedError, RuntimeError):  # reads values while it builds (RegNet)
+            with foreign_code(f"'{name}' cannot be built"), _no_init():
+                model = models.get_model(name, weights=None).to("meta")
     if not isinstance(model, nn.Module):
         raise InputError(f"'{name}' is not a model")
     return model.eval()

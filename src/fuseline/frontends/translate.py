@@ -55,7 +55,7 @@ def add_op(table: StorageTable, run: NodeRun) -> tuple[int, tuple[int, ...]]:
     kind = _kind(run, results)
     call = _call(run, kind, results)
     if "weight" in call.named and call.inputs:
-        kind = refine_convolution(kind, call.named["weight"], _channels(call.inputs[0]))
+        kind = refine_convolution(kind, call.named["weight"], call.inputs[0])
     op_class = _op_class(table, run, kind, call, results)
     inputs = _inputs(run, kind, results, op_class)
     parameters = _parameters(table, run)
@@ -277,7 +277,3 @@ def _signature(function: Callable[..., object]) -> inspect.Signature | None:
         return inspect.signature(function)
     except (TypeError, ValueError):  # built in: it has none
         return None
-
-
-def _channels(shape: tuple[int, ...]) -> int:
-    return shape[1] if len(shape) > 1 else 1

@@ -153,7 +153,11 @@ def _fault_of_op(position: int, op: Op, tensors: int) -> str | None:
 def _decompress(content: bytes, origin: str) -> bytes:
     import zstandard
 
+    stream = zstandard.ZstdDecompressor().decompressobj()
     try:
-        return zstandard.ZstdDecompressor().decompressobj().decompress(content)
+        plain = stream.decompress(content)
     except zstandard.ZstdError as error:
         raise InputError(f"'{origin}' is damaged: {error}") from error
+    if not stream.eof:
+        raise InputError(f"'{origin}' is damaged: it ends too early")
+    return plain
