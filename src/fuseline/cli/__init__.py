@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import gc
 import importlib
 import sys
 import traceback
 import warnings
 from collections.abc import Sequence
+from typing import NoReturn
 
 import click
 
@@ -92,6 +94,16 @@ def _show_warning(  # noqa: PLR0917 - the signature of `warnings.showwarning`
     click.echo(f"warning: {message}", err=True)
 
 
-def main() -> None:
+def start(command: click.Command) -> NoReturn:
+    """Run a command as the whole process.
+
+    A command makes many records that live to its end and few cycles: collecting as often as
+    Python does by default walks them again and again, about a tenth of the time of a run.
+    """
+    gc.set_threshold(100_000, 50, 50)
+    sys.exit(run(command))
+
+
+def main() -> NoReturn:
     """Entry point of `fuseline`."""
-    sys.exit(run(cli))
+    start(cli)

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import sys
+from typing import NoReturn
 
 import click
 
-from fuseline.cli import run
+from fuseline.cli import start
 from fuseline.cli.options import section_options
 from fuseline.cli.partition import Sections, choose_strategies, show
 from fuseline.frontends import capture
@@ -44,6 +44,6 @@ def command(
     show(graph, wanted, Sections(quantify, compare, visualize, analyze_balance, max_nodes), None)
 
 
-def main() -> None:
+def main() -> NoReturn:
     """Entry point of `cli/partitioner.py`."""
-    sys.exit(run(command))
+    start(command)
