@@ -5,6 +5,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import Enum
 
+UNFUSED = "Unfused"
+"""Pattern of a group of one operator."""
+
+METHOD_CALL = "Method call"
+"""Pattern of a group of one `call_method` op: priced and launched, but no operator."""
+
 
 class Rule(Enum):
     """Why two neighbouring groups were not joined."""
@@ -15,6 +21,7 @@ class Rule(Enum):
     ALREADY_PLACED = "already placed"  # the consumer is in another group by then
     CYCLE = "cycle"  # joined, two groups would depend on each other
     NOT_AN_OPERATOR = "not an operator"  # the strategy looks at module and function calls only
+    UNKNOWN_OP = "unknown op"  # what no table knows never fuses
     STRATEGY = "strategy"  # the strategy joins nothing
 
 

@@ -173,6 +173,10 @@ def _refused(
         (["partition", "GRAPH", "--batch", "2"], "is a saved graph"),
         (["partition", "GRAPH", "--json", "no/such/place.json"], "cannot write"),
         (["partition", "GRAPH", "--max-nodes", "0"], "max-nodes"),
+        (["partition", "net.py"], "name its function too, as net.py:FACTORY"),
+        (["partition", "NET:bare", "--input-shape", "2,8", "--batch", "9" * 20], "below 2^31"),
+        (["partition", "GRAPH", "--via", "export"], "unknown frontend 'export'"),
+        (["partition", "GRAPH", "--json", "/"], "it is a directory"),
         (["partition"], "Missing argument"),
         (["partiton", "GRAPH"], "unknown command 'partiton': did you mean 'partition'?"),
         (["capture", "NET:net", "-o", "graph.txt"], "no known ending"),
@@ -197,6 +201,33 @@ def test_a_truncated_graph_file_is_refused(graph: str, capsys: pytest.CaptureFix
     content = Path(graph).read_bytes()
     Path(graph).write_bytes(content[: len(content) // 2])
     assert "is not a graph file" in _refused(["partition", graph], capsys)
+
+
+def test_a_deeply_nested_graph_file_is_refused(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = tmp_path / "deep.json"
+    path.write_text('{"schema":"fuseline.graph/1","graph":' + "[" * 200_000)
+    assert str(path) in _refused(["partition", str(path)], capsys)
+
+
+def test_what_a_users_file_prints_is_no_result(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "neighbour.py").write_text("WIDTH = 4\n")
+    (tmp_path / "loud.py").write_text(
+        "print('hello')\nfrom torch import nn\nfrom neighbour import WIDTH\n"
+        "def net():\n    print('made')\n    return nn.Linear(8, WIDTH)\n"
+    )
+    words = ["partition", f"{tmp_path}/loud.py:net", "--input-shape", "2,8", "--json", "-"]
+    assert run(cli, words) == 0
+    assert json.loads(capsys.readouterr().out)["graph"]["flops"] == 2 * 2 * 8 * 4
+
+
+def test_a_full_disk_is_one_line(graph: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert "cannot write '/dev/full'" in _refused(
+        ["partition", graph, "--json", "/dev/full"], capsys
+    )
 
 
 def test_debug_shows_the_traceback(graph: str, capsys: pytest.CaptureFixture[str]) -> None:

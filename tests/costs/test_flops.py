@@ -148,15 +148,20 @@ def test_addmm_family(
         ("...ij,...jk", ((7, 2, 3, 4), (2, 4, 5)), 840, 0),  # dots align at the right
         ("bij,bjk->bik", ((2, 3, 4), (1, 4, 5)), 120, 0),  # a size of 1 broadcasts
         ("ij,jk,kl->il", ((2, 3), (3, 4), (4, 5)), 24 + 40, 0),  # left to right
-        ("ii->i", ((3, 3),), 0, 0),  # a diagonal
         ("ii,ij->ij", ((3, 3), (3, 4)), 0, 12),  # a repeated index is one loop
         ("ii,ij->j", ((3, 3), (3, 4)), 12, 0),
-        ("ij,k->k", ((3, 4), (5,)), 0, 5),  # i and j are summed before
+        ("ij,k->k", ((3, 4), (5,)), 0, 12 + 5),  # i and j are summed before
+        ("ij->i", ((3, 4),), 0, 12),
     ],
 )
 def test_einsum(equation: str, shapes: tuple[Shape, ...], macs: int, products: int) -> None:
     assert einsum_macs(equation, shapes) == (macs, products)
     assert work(Kind.EINSUM, shapes, (), equation=equation) == (2 * macs, products)
+
+
+def test_a_diagonal_computes_nothing() -> None:
+    found = count_work(Kind.EINSUM, Call(((3, 3),), ((3,),), {}, {"equation": "ii->i"}))
+    assert (found.flops, found.other_flops, found.status) == (0, 0, Status.ZERO)
 
 
 OUT_PROJ: dict[str, Shape] = {"out_proj.weight": (8, 8)}
@@ -265,13 +270,17 @@ def test_scaled_dot_product_attention_with_shared_key_heads() -> None:
     assert causal == (2 * 280 * 14, 280 * 7)
 
 
-@pytest.mark.parametrize(("kind", "gates"), [(Kind.RNN, 1), (Kind.GRU, 3), (Kind.LSTM, 4)])
-def test_recurrent_layers(kind: Kind, gates: int) -> None:
-    # 3 in, 4 hidden, 10 tokens: a gate is 4 x 3 + 4 x 4; 8 other steps a row
+@pytest.mark.parametrize(
+    ("kind", "gates", "steps"), [(Kind.RNN, 1, 1), (Kind.GRU, 3, 14), (Kind.LSTM, 4, 18)]
+)
+def test_recurrent_layers(kind: Kind, gates: int, steps: int) -> None:
+    # 3 in, 4 hidden, 10 tokens: a gate is 4 x 3 + 4 x 4; one sum a row, `steps` a state element
     rows = 4 * gates
     named: dict[str, Shape] = {"weight_ih_l0": (rows, 3), "weight_hh_l0": (rows, 4)}
     found = work(kind, ((5, 2, 3),), (5, 2, 4), named)
-    assert found == (2 * 10 * gates * 28, 10 * 8 * rows)
+    assert found == (2 * 10 * gates * 28, 10 * (rows + 4 * steps))
+    biased = named | {"bias_ih_l0": (rows,), "bias_hh_l0": (rows,)}
+    assert work(kind, ((5, 2, 3),), (5, 2, 4), biased)[1] == 10 * (3 * rows + 4 * steps)
     named |= {"weight_ih_l0_reverse": (rows, 3), "weight_hh_l0_reverse": (rows, 4)}
     assert work(kind, ((5, 2, 3),), (5, 2, 8), named)[0] == 4 * 10 * gates * 28
 
@@ -342,11 +351,14 @@ def test_adaptive_pooling_visits_overlapping_bins() -> None:
     assert work(Kind.ADAPTIVEMAXPOOL, ((1, 2),), (1, 3)) == (0, 4)
 
 
-@pytest.mark.parametrize(
-    ("mode", "steps"), [("nearest", 0), ("linear", 3), ("bilinear", 9), ("trilinear", 21)]
-)
+@pytest.mark.parametrize(("mode", "steps"), [("linear", 3), ("bilinear", 9), ("trilinear", 21)])
 def test_upsampling(mode: str, steps: int) -> None:
     assert work(Kind.UPSAMPLE, ((1, 2, 3),), (1, 2, 9), mode=mode) == (0, 18 * steps)
+
+
+def test_nearest_upsampling_copies() -> None:
+    found = count_work(Kind.UPSAMPLE, Call(((1, 2),), ((1, 4),), {}, {"mode": "nearest"}))
+    assert found == Work(0, 0, Status.ZERO, "no arithmetic at these shapes and settings")
 
 
 def test_an_unknown_interpolation_is_unknown() -> None:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import pytest
 
+from fuseline import InputError
 from fuseline.costs import cost
 from fuseline.costs.plan_cost import Band, band_of, intensity_of
 from fuseline.graph import Builder, Graph, Kind, OpClass, Role, Status, Work
@@ -30,7 +31,13 @@ def test_totals_are_sums_over_groups() -> None:
     assert (price.nbytes, price.unfused_nbytes, price.launches) == (160, 240, 2)
     assert price.intensity == 100 / 160
     assert first.intensity == 100 / 80
-    assert (first.band, second.band) == (Band.MEMORY, Band.BANDWIDTH)
+    assert (first.band, second.band) == (Band.MEMORY, Band.UNKNOWN)
+    assert price.unknown_ops == 1
+
+
+def test_a_plan_of_another_graph_is_refused() -> None:
+    with pytest.raises(InputError, match="the plan is not of this graph"):
+        cost(chain(), plan_of([(0,), (1,)]))
 
 
 def test_a_group_of_views_is_no_launch() -> None:

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import pytest
 import torch
+import torch.fx
 from torch import Tensor, nn
 
-from fuseline import InputError, capture
+from fuseline import InputError, capture, partition
 from fuseline.costs import group_traffic
-from fuseline.graph import Kind
+from fuseline.fusion import find_violations
+from fuseline.graph import Builder, Graph, Kind, Role
 
 
 class Optional(nn.Module):
@@ -74,3 +78,156 @@ def test_the_model_keeps_no_trace_of_being_traced() -> None:
     first, second = (capture(model, torch.empty(4)) for _ in range(2))
     assert set(vars(model)) == before
     assert first == second
+
+
+class Calls(nn.Module):
+    """A module whose forward is a function."""
+
+    def __init__(self, function: Callable[..., object]) -> None:
+        super().__init__()
+        self.function = function
+
+    def forward(self, x: Tensor, y: Tensor, z: Tensor) -> object:
+        return self.function(x, y, z)
+
+
+def _captured(
+    function: Callable[..., object], *shapes: tuple[int, ...], dtype: torch.dtype = torch.float32
+) -> Graph:
+    tensors = [torch.empty(shape) for shape in shapes]
+    tensors += [torch.zeros(5, dtype=torch.long)] * (3 - len(tensors))
+    return capture(Calls(function), tuple(t.to(dtype) if t.is_floating_point() else t
+                                          for t in tensors))  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("function", "shapes", "flops"),
+    [
+        (lambda x, y, z: torch.matmul(other=y, input=x), ((3, 4), (4, 5)), 2 * 3 * 4 * 5),
+        (lambda x, y, z: torch.mm(mat2=y, input=x), ((3, 4), (4, 5)), 2 * 3 * 4 * 5),
+        (lambda x, y, z: torch.addmm(x, mat2=z, mat1=y), ((3, 5), (3, 4), (4, 5)), 2 * 3 * 4 * 5),
+        # 2*6*9*9 inputs, 8 outputs a channel, 3 x 3 taps
+        (
+            lambda x, y, z: nn.functional.conv_transpose2d(weight=y, input=x),
+            ((2, 6, 9, 9), (6, 8, 3, 3)),
+            2 * 2 * 6 * 81 * 8 * 9,
+        ),
+        # keys and values of two batches: 2*4*5 queries x 7 keys x (8 + 8)
+        (
+            lambda x, y, z: nn.functional.scaled_dot_product_attention(x, y, y),
+            ((1, 4, 5, 8), (2, 4, 7, 8)),
+            2 * 2 * 4 * 5 * 7 * 16,
+        ),
+    ],
+)
+def test_flops_do_not_depend_on_how_arguments_are_passed(
+    function: Callable[..., object], shapes: tuple[tuple[int, ...], ...], flops: int
+) -> None:
+    assert _captured(function, *shapes).flops == flops
+
+
+@pytest.mark.parametrize(
+    ("function", "nbytes"),
+    [
+        # rows of 64 floats: reads two, writes one
+        (lambda x, y, z: x[0].mul_(x[1]), 3 * 256),
+        (lambda x, y, z: x[0].copy_(x[1]), 2 * 256),
+        # out= is written, not read
+        (lambda x, y, z: torch.add(x, y, out=torch.empty(2, 64)), 3 * 512),
+        # a change of shape in place moves nothing
+        (lambda x, y, z: x.t_() + 1, 2 * 512),
+    ],
+)
+def test_bytes_of_writes_in_place(function: Callable[..., object], nbytes: int) -> None:
+    graph = _captured(function, (2, 64), (2, 64))
+    assert sum(group_traffic(graph, (op.id,)).nbytes for op in graph.ops) == nbytes
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        lambda x, y, z: torch.embedding(x, z),
+        lambda x, y, z: nn.functional.embedding(z, x),
+        lambda x, y, z: x[z],
+        lambda x, y, z: torch.index_select(index=z, dim=0, input=x),
+    ],
+)
+def test_a_lookup_reads_the_rows_it_selects(function: Callable[..., object]) -> None:
+    graph = _captured(function, (100, 8), (1,))
+    # 5 indices of 8 bytes, 5 rows of 32 bytes read and written
+    assert group_traffic(graph, (0,)).nbytes == 5 * (8 + 32 + 32)
+
+
+def test_the_larger_of_two_tensors_is_elementwise() -> None:
+    graph = _captured(lambda x, y, z: torch.max(x, y), (1,), (4, 6))
+    assert (graph.ops[0].kind, graph.other_flops) == (Kind.ELEMENTWISE_BINARY, 24)
+
+
+def test_functional_batch_norm_in_training_updates_its_statistics() -> None:
+    def normalise(x: Tensor, y: Tensor, z: Tensor) -> Tensor:
+        del z
+        return nn.functional.batch_norm(x, y[0], y[1], training=True)
+
+    graph = _captured(normalise, (8, 4), (2, 4))
+    norm = next(op for op in graph.ops if op.kind is Kind.BATCHNORM)
+    # reads and writes x, and the mean and variance of 4 floats each
+    assert group_traffic(graph, (norm.id,)).nbytes == 2 * 8 * 4 * 4 + 2 * 2 * 16
+
+
+class Trains(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.net = nn.Sequential(nn.Conv2d(3, 4, 3), nn.BatchNorm2d(4), nn.ReLU())
+
+    def forward(self, x: Tensor) -> object:
+        return self.net(x)
+
+
+def test_train_mode_is_said_and_batch_statistics_are_no_epilogue() -> None:
+    model = Trains()
+    for mode, rules in (("train", ["batch statistics"]), ("eval", [])):
+        graph = capture(model.train(mode == "train"), torch.empty(1, 3, 8, 8))
+        assert graph.source.mode == mode
+        found = find_violations(graph, partition(graph))
+        assert [violation.rule for violation in found] == rules
+
+
+def mystery(x: Tensor) -> Tensor:
+    return torch.linalg.solve(x, x)
+
+
+torch.fx.wrap("mystery")
+
+
+class Mysterious(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        return mystery(x).relu()
+
+
+def test_an_unknown_op_never_fuses() -> None:
+    graph = capture(Mysterious(), torch.empty(4, 4))
+    assert [op.target for op in graph.unknown_ops] == ["mystery"]
+    build = Builder()
+    x = build.tensor("x", (4,), role=Role.INPUT)
+    y = build.op("add", Kind.UNKNOWN, inputs=[x], shape=(4,), target="add")
+    graph = build.finish([build.op("relu", Kind.RELU, inputs=[y], shape=(4,), target="ReLU")])
+    plan = partition(graph)
+    assert len(plan.groups) == 2
+    assert plan.refusals[0].reason == "add is unknown, and an unknown op never fuses"
+
+
+def test_the_wrong_sort_of_model_or_shapes_is_one_line() -> None:
+    with pytest.raises(InputError, match="neither a name nor a model"):
+        capture(3)  # type: ignore[arg-type]  # what a user may well do
+    with pytest.raises(InputError, match="input_shapes is a tuple of shapes"):
+        capture(Optional(), input_shapes=(2, 3))  # type: ignore[arg-type]
+
+
+class Variadic(nn.Module):
+    def forward(self, *xs: Tensor) -> Tensor:
+        return xs[0] + xs[1]
+
+
+def test_variadic_arguments_are_refused_in_one_line() -> None:
+    with pytest.raises(InputError, match=r"takes any number of arguments \('xs'\)"):
+        capture(Variadic(), (torch.empty(2), torch.empty(2)))

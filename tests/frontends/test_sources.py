@@ -80,8 +80,8 @@ def test_a_factory_that_is_a_number(file: str) -> None:
 
 def test_a_factory_without_inputs(file: str) -> None:
     assert refusal(f"{file}:plain", ()) == (
-        f"'{file}:plain' comes without example inputs: give --input-shape, or return "
-        "(model, inputs)"
+        f"'{file}:plain' comes without example inputs: give its input shapes, "
+        "or have a factory return (model, inputs)"
     )
 
 
@@ -116,7 +116,7 @@ def test_unknown_options_are_one_line() -> None:
         capture(net, input_shapes=shapes, dtype="float31")
     with pytest.raises(InputError, match=r"^unknown dtype 'q': one of float32, float16, "):
         capture(net, input_shapes=shapes, dtype="q")
-    with pytest.raises(InputError, match=r"^batch 0 is not a positive number$"):
+    with pytest.raises(InputError, match=r"^batch 0 is not a positive number below 2\^31$"):
         capture(net, input_shapes=shapes, batch=0)
     with pytest.raises(InputError, match=r"^input shape \(2, 0\) has a size that is not positive$"):
         capture(net, input_shapes=((2, 0),))

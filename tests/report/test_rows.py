@@ -13,7 +13,13 @@ from fuseline.report.balance import analyse_balance
 from fuseline.report.balance_terminal import print_balance
 from fuseline.report.result import encode
 from fuseline.report.rows import Result, rows
-from fuseline.report.terminal import notes, print_comparison, print_header, print_picture
+from fuseline.report.terminal import (
+    notes,
+    print_comparison,
+    print_header,
+    print_picture,
+    print_quantify,
+)
 
 
 @pytest.fixture(scope="module")
@@ -65,22 +71,17 @@ def test_an_unknown_op_is_said_beside_the_total() -> None:
     build = Builder()
     x = build.tensor("x", (4, 4), role=Role.INPUT)
     graph = build.finish([build.op("mystery", Kind.UNKNOWN, inputs=[x], shape=(4, 4))])
-    assert not graph.unknown_ops  # the builder's default work is counted, so nothing to say
-    lstm_like = capture_unknown()
-    result = rows(lstm_like, (partition(lstm_like, "fusion"),), "0")
+    result = rows(graph, (partition(graph, "fusion"),), "0")
+    assert result.plans[0].unknown_ops == 1
+    assert result.plans[0].bottlenecks.counts == {"unknown": 1}
+    console = Console(width=160)
+    with console.capture() as captured:
+        print_quantify(console, result.plans[0], 1)
+    assert ">= 0 + 1 unknown GFLOP" in captured.get()
     assert [row.count for row in result.graph.unknown_ops] == [1]
     assert any("leave out 1 unknown" in note for note in notes(result))
     # its bytes are still its input and output
     assert result.plans[0].traffic_bytes == 2 * 4 * 4 * 4
-
-
-def capture_unknown() -> Graph:
-    from fuseline.costs import Call, count_work
-
-    build = Builder()
-    x = build.tensor("x", (4, 4), role=Role.INPUT)
-    work = count_work(Kind.UNKNOWN, Call(((4, 4),), ((4, 4),)))
-    return build.finish([build.op("mystery", Kind.UNKNOWN, inputs=[x], shape=(4, 4), work=work)])
 
 
 def test_the_json_result_keeps_the_contracts_keys(result: Result) -> None:
@@ -147,8 +148,10 @@ def test_the_balance_splits_single_ops_by_whether_they_launch(vit: Graph) -> Non
     assert sum(row.ops * row.groups for row in balance.sizes) == 216
     assert (balance.smallest, balance.largest, balance.median) == (1, 4, 1)
     best = balance.missed[0]
-    assert best.pattern == "Dropout -> Linear"
+    assert (best.pattern, best.legal) == ("Dropout -> Linear", False)  # two Linears in one kernel
     assert best.saved_bytes == 12 * 2 * 4 * 197 * 3072
+    legal = next(row for row in balance.missed if row.legal)
+    assert f"Joining {legal.pattern} (" in balance.recommendations[0]
     assert balance.baseline.groups < balance.plan.groups
 
 

@@ -76,9 +76,12 @@ def run(command: click.Command, arguments: Sequence[str] | None = None) -> int:
     except (click.Abort, KeyboardInterrupt):
         click.echo("interrupted", err=True)
         return 130
-    except BrokenPipeError:  # the reader has seen enough
-        sys.stderr.close()
-        return 141
+    except OSError as error:
+        if isinstance(error, BrokenPipeError):  # the reader has seen enough
+            sys.stderr.close()
+            return 141
+        click.echo(f"error: cannot print: {error.strerror}", err=True)
+        return 2
     return 0
 
 

@@ -9,7 +9,7 @@ from typing import TypeVar
 import click
 
 from fuseline.errors import InputError
-from fuseline.frontends import capture
+from fuseline.frontends import capture, check_via
 from fuseline.graph import Graph, load
 
 _GRAPH_FILES = (".json", ".zst")
@@ -24,7 +24,7 @@ def capture_options(function: Command) -> Command:
         click.option("--dtype", help="float32, float16, bfloat16 or float64."),
         click.option("--batch", type=int, help="First size of every input."),
         click.option("--via", default="module", show_default=True,
-                     help="How the model is captured."),
+                     help="How the model is captured: module."),
     ):  # fmt: skip
         function = option(function)
     return function
@@ -62,6 +62,7 @@ def find_graph(
 ) -> Graph:
     """A saved graph where `model` names a graph file, else a fresh capture."""
     shapes = tuple(parse_shape(text) for text in input_shapes)
+    check_via(via)
     path = Path(model)
     if path.suffix not in _GRAPH_FILES:
         return capture(model, via=via, batch=batch, dtype=dtype, input_shapes=shapes)

@@ -38,7 +38,12 @@ class Sections:
     help="unfused, fusion, or all; repeat for several.",
 )
 @section_options
-@click.option("--json", "json_path", metavar="FILE", help="Write the result; - is stdout.")
+@click.option(
+    "--json",
+    "json_path",
+    metavar="FILE",
+    help="Write the result (graph, plans, refusals); - is stdout.",
+)
 @capture_options
 def command(
     *,
@@ -81,6 +86,8 @@ def check_writable(path: str | None) -> None:
     """Refuse an output that cannot be written before any work is done."""
     if path is None or path == "-":
         return
+    if Path(path).is_dir():
+        raise InputError(f"cannot write '{path}': it is a directory")
     parent = Path(path).parent
     if not parent.is_dir():
         raise InputError(f"cannot write '{path}': '{parent}' is not a directory")
@@ -90,6 +97,8 @@ def show(
     graph: Graph, strategies: tuple[str, ...], sections: Sections, json_path: str | None
 ) -> None:
     """Partition by every strategy, print the sections, write the result."""
+    if sections.compare:  # there is always something to gain over
+        strategies = tuple(dict.fromkeys(("unfused", *strategies)))
     plans = tuple(partition(graph, strategy) for strategy in strategies)
     result = rows(graph, plans, fuseline.__version__)
     if json_path is not None:
@@ -116,7 +125,7 @@ def print_sections(graph: Graph, result: Result, sections: Sections) -> None:
             terminal.print_quantify(console, plan, result.graph.operators)
         if sections.visualize:
             terminal.print_picture(console, plan, sections.max_nodes)
-        if sections.analyze_balance and plan.strategy != "unfused":
+        if sections.analyze_balance and (plan.strategy != "unfused" or len(result.plans) == 1):
             from fuseline.report.balance import analyse_balance
             from fuseline.report.balance_terminal import print_balance
 

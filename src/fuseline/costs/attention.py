@@ -40,7 +40,7 @@ def shifted_window_attention(call: Call) -> tuple[int, int]:
     """
     batch, height, width, channels = operand(call, "input")
     window, shift = _pair(call, "window_size"), _pair(call, "shift_size")
-    padded = (ceil(height / window[0]) * window[0], ceil(width / window[1]) * window[1])
+    padded = _padded((height, width), window)
     tokens = batch * prod(padded)
     macs = tokens * channels * (4 * channels + 2 * prod(window))
     heads = call.attributes.get("num_heads")
@@ -58,7 +58,7 @@ def scaled_dot_product_attention(call: Call) -> tuple[int, int]:
     """q [..., L, E], k [..., S, E], v [..., S, V]: 2 * L*S*(E + V) a head, masked or not."""
     query, key = operand(call, "query"), operand(call, "key")
     value = operand(call, "value")
-    scores = prod(query[:-1]) * key[-2]
+    scores = prod(call.outputs[0][:-1]) * key[-2]  # batches broadcast
     masked = ("attn_mask" in call.named) + call.flag("is_causal")
     return 2 * scores * (query[-1] + value[-1]), scores * (1 + SOFTMAX_STEPS + masked)
 
@@ -76,9 +76,13 @@ def attention_hidden_elements(kind: Kind, call: Call) -> int:
     if kind is Kind.SHIFTED_WINDOW_ATTENTION:
         batch, height, width, channels = operand(call, "input")
         window = _pair(call, "window_size")
-        rows, columns = ceil(height / window[0]) * window[0], ceil(width / window[1]) * window[1]
-        return 2 * 4 * batch * rows * columns * channels
+        return 2 * 4 * batch * prod(_padded((height, width), window)) * channels
     return 0
+
+
+def _padded(sizes: tuple[int, int], window: tuple[int, int]) -> tuple[int, int]:
+    """Height and width padded up to whole windows."""
+    return ceil(sizes[0] / window[0]) * window[0], ceil(sizes[1] / window[1]) * window[1]
 
 
 def _pair(call: Call, name: str) -> tuple[int, int]:

@@ -5,7 +5,15 @@ from __future__ import annotations
 from math import prod
 
 from fuseline.costs.einsum import einsum_macs
-from fuseline.costs.flops import Call, MissingShapeError, bias, formula, operand
+from fuseline.costs.flops import (
+    Call,
+    Formula,
+    MissingShapeError,
+    Shape,
+    bias,
+    formula,
+    operand,
+)
 from fuseline.graph import Kind
 
 
@@ -28,7 +36,7 @@ def convolution(call: Call) -> tuple[int, int]:
 def transposed_convolution(call: Call) -> tuple[int, int]:
     """[N, Ci, *in] * [Ci, Co/groups, *k]: 2 * Co/groups * prod(k) an input element."""
     _, *taps = operand(call, "weight")
-    return 2 * prod(call.inputs[0]) * prod(taps), bias(call, call.out)
+    return 2 * prod(call.named.get("input", call.inputs[0])) * prod(taps), bias(call, call.out)
 
 
 @formula(Kind.LINEAR)
@@ -47,7 +55,7 @@ def bilinear(call: Call) -> tuple[int, int]:
 @formula(Kind.MATMUL)
 def matmul(call: Call) -> tuple[int, int]:
     """[..., M, K] @ [..., K, N] -> [..., M, N]: 2 * K an output element; vectors likewise."""
-    return 2 * call.out * call.inputs[0][-1], 0
+    return 2 * call.out * call.named.get("input", call.inputs[0])[-1], 0
 
 
 @formula(Kind.ADDMM)
@@ -56,9 +64,15 @@ def addmm(call: Call) -> tuple[int, int]:
 
     Holds for addmm, baddbmm, addbmm (whose batches are summed) and addmv (N = 1).
     """
-    _, left, right = call.inputs
+    left = _named(call, ("mat1", "batch1", "mat"), 1)
+    right = _named(call, ("mat2", "batch2", "vec"), 2)
     columns = right[-1] if len(right) > 1 else 1
     return 2 * prod(left) * columns, call.out
+
+
+def _named(call: Call, names: tuple[str, ...], place: int) -> Shape:
+    """The operand that goes by one of `names`, else the one in its usual place."""
+    return next((call.named[name] for name in names if name in call.named), call.inputs[place])
 
 
 @formula(Kind.EINSUM)
@@ -71,16 +85,32 @@ def einsum(call: Call) -> tuple[int, int]:
     return 2 * macs, products
 
 
-@formula(Kind.RNN, Kind.LSTM, Kind.GRU)
-def recurrent(call: Call) -> tuple[int, int]:
-    """Every weight matrix [R, C] multiplies one vector a token and direction: 2 * R*C each.
+# Kind -> (gates, steps a state element): sigmoid 4, tanh 1, products and sums 1 each.
+_CELLS = {
+    Kind.RNN: (1, 1),  # tanh
+    Kind.LSTM: (4, 18),  # 3 sigmoid; tanh of g and c; c = f*c + i*g; h = o*tanh(c)
+    Kind.GRU: (3, 14),  # 2 sigmoid; r*h; tanh; h = (1 - z)*n + z*h
+}
 
-    Other work: two biases and their sum an output row of the input and hidden products, then an
-    activation a gate (4 steps) and about 4 a state element.
-    """
-    matrices = [shape for name, shape in call.named.items() if name.startswith("weight_")]
-    rows = sum(shape[0] for name, shape in call.named.items() if name.startswith("weight_ih"))
-    if not matrices:
-        raise MissingShapeError("its formula needs the weight matrices")
-    tokens = prod(call.inputs[0][:-1])
-    return 2 * tokens * sum(map(prod, matrices)), tokens * 8 * rows
+
+def _recurrent(gates: int, steps: int) -> Formula:
+    def recurrent(call: Call) -> tuple[int, int]:
+        """Every weight matrix [R, C] multiplies one vector a token and direction: 2 * R*C each.
+
+        Other work a token: the sum of the input and hidden products and every bias, one step a
+        row; then `steps` a state element.
+        """
+        matrices = [shape for name, shape in call.named.items() if name.startswith("weight_")]
+        rows = sum(s[0] for name, s in call.named.items() if name.startswith("weight_hh"))
+        biases = sum(s[0] for name, s in call.named.items() if name.startswith("bias_"))
+        if not matrices:
+            raise MissingShapeError("its formula needs the weight matrices")
+        tokens = prod(call.inputs[0][:-1])
+        other = tokens * (rows + biases + steps * (rows // gates))
+        return 2 * tokens * sum(map(prod, matrices)), other
+
+    return recurrent
+
+
+for _kind, (_gates, _steps) in _CELLS.items():
+    formula(_kind)(_recurrent(_gates, _steps))

@@ -8,16 +8,18 @@ Shape = tuple[int, ...]
 
 
 def einsum_macs(equation: str, shapes: tuple[Shape, ...]) -> tuple[int, int]:
-    """(multiply-accumulates, plain products) of `equation` over operands of `shapes`.
+    """(multiply-accumulates, other steps) of `equation` over operands of `shapes`.
 
     Operands are contracted in pairs, left to right. A pair that sums an index the two share costs
     one multiply-accumulate a point of their joint index space; a pair that sums none is an
     elementwise product. An index that only one operand has and nothing later needs is summed
-    before (not counted as a contraction).
+    first: one step an element.
 
     >>> einsum_macs("bik,bkj->bij", ((2, 3, 5), (2, 5, 7)))  # 2*3*5*7
     (210, 0)
     >>> einsum_macs("i,j->ij", ((3,), (4,)))
+    (0, 12)
+    >>> einsum_macs("ij->i", ((3, 4),))
     (0, 12)
     """
     terms, result = _parse(equation, shapes)
@@ -25,19 +27,26 @@ def einsum_macs(equation: str, shapes: tuple[Shape, ...]) -> tuple[int, int]:
     for term, shape in zip(terms, shapes, strict=True):
         for index, size in zip(term, shape, strict=True):
             sizes[index] = max(size, sizes.get(index, 1))  # a size of 1 broadcasts
-    macs = products = 0
+
+    def volume(indices: set[str]) -> int:
+        return prod(sizes[index] for index in indices)
+
+    macs = other = 0
     joined = set(terms[0])
     for position, term in enumerate(terms[1:], start=1):
         later = set(result).union(*terms[position + 1 :])
         left = {index for index in joined if index in term or index in later}
         right = {index for index in term if index in joined or index in later}
-        volume = prod(sizes[index] for index in left | right)
+        other += sum(volume(whole) for whole, kept in ((joined, left), (set(term), right))
+                     if kept < whole)  # fmt: skip
         if (left & right) - later:
-            macs += volume
+            macs += volume(left | right)
         else:
-            products += volume
+            other += volume(left | right)
         joined = (left | right) & later
-    return macs, products
+    if joined - set(result):  # a single operand
+        other += volume(joined)
+    return macs, other
 
 
 def _parse(equation: str, shapes: tuple[Shape, ...]) -> tuple[list[list[str]], list[str]]:

@@ -93,6 +93,8 @@ def count_work(kind: Kind, call: Call) -> Work:
         flops, other_flops = FORMULAS[kind](call)
     except MissingShapeError as error:
         return Work(0, 0, Status.UNKNOWN, str(error))
+    if not flops and not other_flops:
+        return Work(0, 0, Status.ZERO, "no arithmetic at these shapes and settings")
     return Work(flops, other_flops, Status.COUNTED)
 
 

@@ -116,6 +116,12 @@ def fold(call: Call) -> tuple[int, int]:
     return 0, prod(call.inputs[0])
 
 
+@formula(Kind.LOGSUMEXP)
+def log_sum_exp(call: Call) -> tuple[int, int]:
+    """Maximum, subtract, exp, sum an input element; log and addition an output element."""
+    return 0, 4 * prod(call.inputs[0]) + 2 * call.out
+
+
 @formula(Kind.MEAN)
 def mean(call: Call) -> tuple[int, int]:
     """One addition an input element, one division an output element."""

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 from fuseline.costs.traffic import Traffic, group_traffic
+from fuseline.errors import InputError
 from fuseline.graph import Graph
 from fuseline.plan import Plan
 
@@ -18,6 +19,7 @@ class Band(Enum):
     BALANCED = "balanced"
     MEMORY = "memory-bound"
     BANDWIDTH = "bandwidth-bound"
+    UNKNOWN = "unknown"  # an op whose FLOPs no formula knows
 
 
 _BANDS = ((50.0, Band.COMPUTE), (10.0, Band.BALANCED), (1.0, Band.MEMORY))
@@ -68,7 +70,7 @@ class GroupCost:
     @property
     def band(self) -> Band:
         """Intensity band of the group."""
-        return band_of(self.intensity)
+        return Band.UNKNOWN if self.unknown_ops else band_of(self.intensity)
 
     @property
     def is_launch(self) -> bool:
@@ -103,6 +105,11 @@ class PlanCost:
         return sum(group.unfused_nbytes for group in self.groups)
 
     @property
+    def unknown_ops(self) -> int:
+        """Ops whose FLOPs the totals leave out."""
+        return sum(group.unknown_ops for group in self.groups)
+
+    @property
     def launches(self) -> int:
         """Groups with at least one compute op."""
         return sum(group.is_launch for group in self.groups)
@@ -114,7 +121,7 @@ class PlanCost:
 
 
 def cost(graph: Graph, plan: Plan) -> PlanCost:
-    """Price `plan` on `graph`.
+    """Price `plan` on `graph`. Raises `InputError` where it is a plan of another graph.
 
     >>> from fuseline.graph import Builder, Kind, Role
     >>> from fuseline.plan import Group
@@ -128,6 +135,8 @@ def cost(graph: Graph, plan: Plan) -> PlanCost:
     >>> cost(graph, Plan("one", (Group(0, (0, 1), "relu_relu"),), ())).nbytes
     128
     """
+    if sorted(op for group in plan.groups for op in group.ops) != list(range(len(graph.ops))):
+        raise InputError("the plan is not of this graph: it does not hold each of its ops once")
     alone = [group_traffic(graph, (op.id,)) for op in graph.ops]
     return PlanCost(tuple(_price(graph, group.ops, alone) for group in plan.groups))
 

@@ -18,9 +18,7 @@ from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from fuseline.graph import Flow, Graph, Role
-
-_HELD = frozenset({Role.PARAMETER, Role.BUFFER, Role.CONSTANT})
+from fuseline.graph import HELD_ROLES, Flow, Graph
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,7 +50,7 @@ def group_traffic(graph: Graph, ops: Iterable[int]) -> Traffic:
                 left[flow.storage, flow.writer].append(_unlimited(flow))
     reads = parameters = 0
     for storage, found in taken.items():
-        if graph.storages[storage].role in _HELD:
+        if graph.storages[storage].role in HELD_ROLES:
             parameters += flows.nbytes(found)
         else:
             reads += flows.nbytes(found)

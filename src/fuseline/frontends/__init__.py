@@ -43,17 +43,20 @@ def capture(
     >>> graph.flops  # 2 rows x 8 x 4 multiply-accumulates
     128
     """
-    if via not in VIAS:
-        raise InputError(f"unknown frontend '{via}'{did_you_mean(via, VIAS)}")
+    check_via(via)
     from fuseline.frontends.module import capture_module
     from fuseline.frontends.sources import Options, check_options, find_model, prepare
 
+    if any(isinstance(shape, int) for shape in input_shapes):
+        raise InputError("input_shapes is a tuple of shapes, one an input: ((1, 3, 224, 224),)")
     options = Options(batch, dtype, input_shapes)
     if isinstance(model, str):
         if inputs is not None:
             raise InputError(f"'{model}' brings its own inputs: use input_shapes to change them")
         sourced = find_model(model, options)
     else:
+        if not callable(getattr(model, "parameters", None)):
+            raise InputError(f"'{model}' is {type(model).__name__}, neither a name nor a model")
         check_options(options)
         name = type(model).__name__
         sourced = prepare(model, inputs, options, name=name, source="python")
@@ -65,6 +68,13 @@ def capture(
         batch=sourced.batch,
         dtype=sourced.dtype,
     )
+
+
+def check_via(via: str) -> None:
+    """Refuse a frontend that is not there."""
+    if via not in VIAS:
+        hint = did_you_mean(via, VIAS) or f": one of {', '.join(VIAS)}"
+        raise InputError(f"unknown frontend '{via}'{hint}")
 
 
 def model_names() -> list[str]:

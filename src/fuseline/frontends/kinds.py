@@ -110,11 +110,12 @@ FUNCTIONS: dict[str, Kind] = {
     "local_response_norm": Kind.LOCAL_RESPONSE_NORM,
     "normalize": Kind.NORMALIZE,
     **dict.fromkeys(("softmax", "log_softmax", "softmin"), Kind.SOFTMAX),
-    **dict.fromkeys(("sum", "prod", "any", "all", "logsumexp"), Kind.SUM),
+    **dict.fromkeys(("sum", "prod", "any", "all"), Kind.SUM),
+    "logsumexp": Kind.LOGSUMEXP,
     "mean": Kind.MEAN,
     **dict.fromkeys(("var", "std", "var_mean", "std_mean"), Kind.VARIANCE),
     "norm": Kind.NORM,
-    "vector_norm": Kind.NORM,
+    "linalg_vector_norm": Kind.NORM,
     **dict.fromkeys(("max", "min", "amax", "amin", "argmax", "argmin"), Kind.EXTREMUM),
     **dict.fromkeys(("cumsum", "cumprod", "cummax", "cummin"), Kind.CUMULATIVE),
     "relu": Kind.RELU,
@@ -133,7 +134,7 @@ FUNCTIONS: dict[str, Kind] = {
     "hardsigmoid": Kind.HARDSIGMOID,
     "hardtanh": Kind.HARDTANH,
     "glu": Kind.GLU,
-    **dict.fromkeys(("add", "radd"), Kind.ADD),
+    **dict.fromkeys(("add",), Kind.ADD),
     **dict.fromkeys(("sub", "rsub"), Kind.SUB),
     **dict.fromkeys(("mul", "multiply"), Kind.MUL),
     **dict.fromkeys(("truediv", "div", "divide"), Kind.DIV),
@@ -155,11 +156,12 @@ FUNCTIONS: dict[str, Kind] = {
     "stochastic_depth": Kind.STOCHASTIC_DEPTH,
     **dict.fromkeys(
         ("reshape", "view", "flatten", "unflatten", "squeeze", "unsqueeze", "view_as",
-         "reshape_as"),
+         "reshape_as", "ravel", "as_strided", "view_as_complex", "view_as_real"),
         Kind.RESHAPE,
     ),
     **dict.fromkeys(
-        ("permute", "transpose", "swapaxes", "swapdims", "movedim", "t", "T", "mT", "flip"),
+        ("permute", "transpose", "swapaxes", "swapdims", "movedim", "t", "T", "mT", "H", "mH",
+         "flip"),
         Kind.PERMUTE,
     ),
     **dict.fromkeys(
@@ -170,7 +172,9 @@ FUNCTIONS: dict[str, Kind] = {
     **dict.fromkeys(
         ("chunk", "split", "unbind", "tensor_split", "split_with_sizes"), Kind.SPLIT
     ),
-    **dict.fromkeys(("contiguous", "clone", "detach", "copy"), Kind.CONTIGUOUS),
+    **dict.fromkeys(
+        ("contiguous", "clone", "detach", "data", "requires_grad", "copy"), Kind.CONTIGUOUS
+    ),
     **dict.fromkeys(
         ("to", "type", "type_as", "float", "half", "bfloat16", "double", "int", "long", "bool"),
         Kind.CAST,
@@ -193,11 +197,8 @@ FUNCTIONS: dict[str, Kind] = {
     **{f"adaptive_avg_pool{d}d": Kind.ADAPTIVEAVGPOOL for d in _DIMENSIONS},
     **{f"adaptive_max_pool{d}d": Kind.ADAPTIVEMAXPOOL for d in _DIMENSIONS},
     **dict.fromkeys(
-        ("empty",
-            "empty_like",
-            "new_empty",
-            "getattr", "_assert", "_assert_is_none", "size", "dim", "numel", "len", "stride",
-         "is_contiguous", "ndimension", "element_size", "get_device"),
+        ("_assert", "_assert_is_none", "size", "dim", "numel", "stride", "is_contiguous",
+         "ndimension", "element_size", "get_device", "empty", "empty_like", "new_empty"),
         Kind.CONTROL,
     ),
 }  # fmt: skip
@@ -220,6 +221,8 @@ ARGUMENTS: dict[Kind, tuple[str, ...]] = {
         ("input", "weight", "bias"),
     ),
     Kind.LINEAR: ("input", "weight", "bias"),
+    Kind.MATMUL: ("input",),
+    Kind.ADDMM: ("input", "mat1", "mat2"),
     Kind.BILINEAR: ("input1", "input2", "weight", "bias"),
     Kind.EINSUM: ("equation",),
     Kind.SCALED_DOT_PRODUCT_ATTENTION: (
@@ -232,7 +235,27 @@ ARGUMENTS: dict[Kind, tuple[str, ...]] = {
     Kind.AVGPOOL: ("input", "kernel_size"),
     Kind.GELU: ("input",),
 }  # fmt: skip
-"""Leading argument names of functions that have no Python signature to ask."""
+"""Leading argument names of functions that have no Python signature to ask, by kind."""
+
+BUILTIN_ARGUMENTS: dict[str, tuple[str, ...]] = {
+    name: ("input", "weight", "bias", "running_mean", "running_var", flag)
+    for name, flag in (("batch_norm", "training"), ("instance_norm", "use_input_stats"))
+}
+"""The same by name, for built-in functions whose Python namesakes order theirs differently."""
+
+TABLES: dict[Kind, tuple[str, ...]] = {
+    Kind.EMBEDDING: ("weight",),
+    Kind.EMBEDDING_BAG: ("weight",),
+    Kind.INDEX: ("input",),
+    Kind.RELATIVE_POSITION_BIAS: ("relative_position_bias_table",),
+}
+"""What a gather's table is called among its arguments; else it is the first tensor."""
+
+METADATA_ONLY = frozenset(
+    {"unsqueeze_", "squeeze_", "t_", "transpose_", "swapaxes_", "swapdims_", "detach_",
+     "requires_grad_"}
+)  # fmt: skip
+"""Methods that change a tensor's shape in place and none of its bytes."""
 
 WRITE_ONLY = frozenset({"zero_", "fill_", "copy_", "normal_", "uniform_"})
 """Methods that overwrite their tensor without reading it."""

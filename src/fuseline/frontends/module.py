@@ -17,11 +17,13 @@ import torch
 from torch import fx, nn
 
 from fuseline.errors import InputError, foreign_code
+from fuseline.frontends.kinds import METADATA_ONLY
 from fuseline.frontends.nested import tensors_in
 from fuseline.frontends.storages import StorageTable
 from fuseline.frontends.translate import NodeRun, add_op
 from fuseline.graph import Graph, Role, Source
 
+_VARIADIC = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
 _PLAIN = (bool, int, float, str, type(None))
 Inputs = tuple[tuple[Any, ...], dict[str, Any]]
 
@@ -44,6 +46,7 @@ def capture_module(
             name=name,
             source=source,
             via="module",
+            mode="train" if any(module.training for module in model.modules()) else "eval",
             batch=batch,
             dtype=dtype,
             input_shapes=tuple(shapes),
@@ -61,18 +64,15 @@ def _bind(model: nn.Module, inputs: Inputs, name: str) -> dict[str, Any]:
     except TypeError as error:
         raise InputError(f"'{name}' cannot be called with these inputs: {error}") from error
     bound.apply_defaults()
-    arguments: dict[str, Any] = {}
     for key, value in bound.arguments.items():
-        kind = signature.parameters[key].kind
-        if kind is inspect.Parameter.VAR_POSITIONAL:
-            arguments.update({f"{key}_{place}": item for place, item in enumerate(value)})
-        elif kind is inspect.Parameter.VAR_KEYWORD:
-            arguments.update(value)
-        else:
-            arguments[key] = value
+        if signature.parameters[key].kind in _VARIADIC and value:
+            raise InputError(
+                f"'{name}' takes any number of arguments ('{key}'): module level cannot follow that"
+            )
     return {
         key: value.to("meta") if isinstance(value, torch.Tensor) else value
-        for key, value in arguments.items()
+        for key, value in bound.arguments.items()
+        if signature.parameters[key].kind not in _VARIADIC
     }
 
 
@@ -202,11 +202,12 @@ class _Runner(fx.Interpreter):
             result = module(*args, **kwargs)
         else:
             result = torch.func.functional_call(module, owned, args, kwargs)
-        written = [
+        changed = [
             tensor
             for tensor, version in zip(watched, versions, strict=True)
             if tensor._version != version  # noqa: SLF001
         ]
+        written = _written(changed, tensors_in(result), str(node.target))
         predecessors = tuple(self.ops[n] for n in node.all_input_nodes if n in self.ops)
         return NodeRun(node, module, args, kwargs, operands, owned, written, result, predecessors)
 
@@ -221,3 +222,19 @@ class _Runner(fx.Interpreter):
         if id(tensor) not in self.twins:
             self.twins[id(tensor)] = tensor.to("meta")
         return self.twins[id(tensor)]
+
+
+def _written(
+    changed: list[torch.Tensor], results: list[torch.Tensor], target: str
+) -> list[torch.Tensor]:
+    """Which of the tensors whose version changed were written.
+
+    Views of one storage share their version. An in-place op returns what it wrote, so a changed
+    tensor that is not returned changed through its kin, if they share a storage.
+    """
+    if target in METADATA_ONLY:
+        return []
+    returned = [tensor for tensor in changed if any(tensor is result for result in results)]
+    kin = {tensor.untyped_storage()._cdata for tensor in returned}  # noqa: SLF001
+    others = [tensor for tensor in changed if tensor.untyped_storage()._cdata not in kin]  # noqa: SLF001
+    return returned + others

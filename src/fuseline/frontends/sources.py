@@ -9,8 +9,10 @@ from __future__ import annotations
 import importlib.util
 import inspect
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Generator
+from contextlib import contextmanager, redirect_stdout
 from dataclasses import dataclass
+from math import prod
 from pathlib import Path
 
 import torch
@@ -20,6 +22,8 @@ from fuseline.errors import InputError, did_you_mean, foreign_code
 from fuseline.frontends import torchvision
 from fuseline.frontends.storages import dtype_name
 
+_MOST_BATCH = 2**31
+_MOST_ELEMENTS = 2**59  # torch counts a tensor's bytes in 63 bits
 IMAGE = (3, 224, 224)
 DTYPES = ("float32", "float16", "bfloat16", "float64")
 
@@ -51,6 +55,10 @@ def find_model(name: str, options: Options) -> Sourced:
     Raises `InputError` for a name, dtype, shape or factory that cannot be used.
     """
     check_options(options)
+    if Path(name).suffix == ".py":
+        raise InputError(f"'{name}' is a file: name its function too, as {name}:FACTORY")
+    if Path(name).is_dir():
+        raise InputError(f"'{name}' is a directory, not a model")
     if ".py:" in name:
         model, example = _from_factory(name)
         source = "factory"
@@ -66,11 +74,13 @@ def check_options(options: Options) -> None:
             f"unknown dtype '{options.dtype}'"
             + (did_you_mean(options.dtype, DTYPES) or f": one of {', '.join(DTYPES)}")
         )
-    if options.batch is not None and options.batch < 1:
-        raise InputError(f"batch {options.batch} is not a positive number")
+    if options.batch is not None and not 1 <= options.batch < _MOST_BATCH:
+        raise InputError(f"batch {options.batch} is not a positive number below 2^31")
     for shape in options.input_shapes:
         if any(size < 1 for size in shape):
             raise InputError(f"input shape {shape} has a size that is not positive")
+        if prod(shape) * (options.batch or 1) > _MOST_ELEMENTS:
+            raise InputError(f"input shape {shape} is larger than any tensor can be")
 
 
 def prepare(
@@ -97,8 +107,8 @@ def _inputs(
     if example is None:
         if source != "torchvision":
             raise InputError(
-                f"'{name}' comes without example inputs: give --input-shape, or return "
-                "(model, inputs)"
+                f"'{name}' comes without example inputs: give its input shapes, or have a factory "
+                "return (model, inputs)"
             )
         return (_empty((options.batch or 1, *IMAGE), dtype),), {}
     args, kwargs = split_inputs(example)
@@ -184,8 +194,14 @@ def _from_factory(name: str) -> tuple[nn.Module, object]:
         raise InputError(f"'{file}' cannot be imported")
     module = importlib.util.module_from_spec(spec)
     sys.modules[spec.name] = module
-    with foreign_code(f"'{file}' cannot be imported"):
-        spec.loader.exec_module(module)
+    with foreign_code(f"'{file}' cannot be imported"), _beside(path.parent):
+        try:
+            spec.loader.exec_module(module)
+        except RuntimeError as error:
+            if torchvision.MISMATCH not in str(error):
+                raise
+            torchvision.import_models()  # leaves stubs for what the file could not import
+            spec.loader.exec_module(module)
     factory = getattr(module, factory_name, None)
     if factory is None:
         callables = [key for key, value in vars(module).items() if callable(value)]
@@ -196,7 +212,7 @@ def _from_factory(name: str) -> tuple[nn.Module, object]:
         raise InputError(f"'{name}' is {type(factory).__name__}, not a function that makes a model")
     if inspect.isfunction(factory) and _needs_arguments(factory):
         raise InputError(f"'{name}' takes arguments; a factory is called with none")
-    with foreign_code(f"'{name}' failed"), torch.device("meta"):
+    with foreign_code(f"'{name}' failed"), _beside(path.parent), torch.device("meta"):
         made = factory()
     model, example = made if isinstance(made, tuple) and len(made) == 2 else (made, None)  # noqa: PLR2004
     if not isinstance(model, nn.Module):
@@ -205,6 +221,17 @@ def _from_factory(name: str) -> tuple[nn.Module, object]:
             "or (module, example inputs)"
         )
     return model, example
+
+
+@contextmanager
+def _beside(folder: Path) -> Generator[None]:
+    """Run a user's file as `python FILE` would find its neighbours; what it prints is no result."""
+    sys.path.insert(0, str(folder.resolve()))
+    try:
+        with redirect_stdout(sys.stderr):
+            yield
+    finally:
+        sys.path.remove(str(folder.resolve()))
 
 
 def _needs_arguments(factory: Callable[..., object]) -> bool:

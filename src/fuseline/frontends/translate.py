@@ -16,7 +16,9 @@ from fuseline.costs.attention import attention_hidden_elements
 from fuseline.costs.flops import Call, count_work
 from fuseline.frontends.kinds import (
     ARGUMENTS,
+    BUILTIN_ARGUMENTS,
     DIMENSIONS,
+    TABLES,
     WRITE_ONLY,
     kind_of_function,
     kind_of_module,
@@ -54,8 +56,8 @@ def add_op(table: StorageTable, run: NodeRun) -> tuple[int, tuple[int, ...]]:
     results = tensors_in(run.result)
     kind = _kind(run, results)
     call = _call(run, kind, results)
-    if "weight" in call.named and call.inputs:
-        kind = refine_convolution(kind, call.named["weight"], call.inputs[0])
+    if "weight" in call.named and "input" in call.named:
+        kind = refine_convolution(kind, call.named["weight"], call.named["input"])
     op_class = _op_class(table, run, kind, call, results)
     inputs = _inputs(run, kind, results, op_class)
     parameters = _parameters(table, run)
@@ -70,7 +72,7 @@ def add_op(table: StorageTable, run: NodeRun) -> tuple[int, tuple[int, ...]]:
         inputs=inputs,
         outputs=outputs,
         parameters=parameters.values(),
-        writes=_writes(run, parameters),
+        writes=_writes(run, kind, call, parameters),
         predecessors=run.predecessors,
         target=_target(run),
         origin=Origin(run.node.op),
@@ -78,7 +80,7 @@ def add_op(table: StorageTable, run: NodeRun) -> tuple[int, tuple[int, ...]]:
         module_path=path,
         module_class=class_name,
         work=_A_VIEW if op_class is OpClass.VIEW else count_work(kind, call),
-        gathers=_gathers(run, kind, inputs, parameters, results),
+        gathers=_gathers(run, kind, parameters, results),
         hidden_bytes=_hidden_bytes(kind, call, results),
     )
     return len(table.build.ops) - 1, outputs
@@ -105,8 +107,12 @@ def _kind(run: NodeRun, results: list[torch.Tensor]) -> Kind:
         name = str(run.args[1])
         return kind_of_function("torch", name) if results else Kind.CONTROL
     if callable(target):
-        return kind_of_function(getattr(target, "__module__", None) or "torch", _target(run))
-    return kind_of_function("torch", target)
+        kind = kind_of_function(getattr(target, "__module__", None) or "torch", _target(run))
+    else:
+        kind = kind_of_function("torch", target)
+    if kind is Kind.EXTREMUM and len(tensors_in((run.args, run.kwargs))) > 1:
+        return Kind.ELEMENTWISE_BINARY  # the larger or smaller of two tensors
+    return kind
 
 
 def _kind_of_getitem(container: object, index: object) -> Kind:
@@ -157,6 +163,8 @@ def _inputs(
         operands = [pair for pair in operands if any(pair[0] is result for result in results)]
     if str(run.node.target) in WRITE_ONLY:
         operands = operands[1:]
+    only_written = tensors_in(run.kwargs.get("out"))
+    operands = [pair for pair in operands if not any(pair[0] is out for out in only_written)]
     return tuple(dict.fromkeys(number for _, number in operands))
 
 
@@ -170,7 +178,7 @@ def _parameters(table: StorageTable, run: NodeRun) -> dict[str, int]:
     }
 
 
-def _writes(run: NodeRun, parameters: Mapping[str, int]) -> tuple[int, ...]:
+def _writes(run: NodeRun, kind: Kind, call: Call, parameters: Mapping[str, int]) -> tuple[int, ...]:
     written = {id(tensor) for tensor in run.written}
     numbers = [number for tensor, number in run.operands if id(tensor) in written]
     numbers += [
@@ -178,6 +186,9 @@ def _writes(run: NodeRun, parameters: Mapping[str, int]) -> tuple[int, ...]:
         for name, tensor in run.owned.items()
         if name in parameters and (id(tensor) in written or _updates(run.module, name))
     ]
+    if call.flag("use_statistics_of_input") and run.module is None:  # F.batch_norm in training
+        running = [_named_arguments(run, kind).get(name) for name in _RUNNING]
+        numbers += [n for tensor, n in run.operands if any(tensor is kept for kept in running)]
     return tuple(dict.fromkeys(numbers))
 
 
@@ -188,22 +199,21 @@ def _updates(module: nn.Module | None, name: str) -> bool:
 
 
 def _gathers(
-    run: NodeRun,
-    kind: Kind,
-    inputs: tuple[int, ...],
-    parameters: Mapping[str, int],
-    results: list[torch.Tensor],
+    run: NodeRun, kind: Kind, parameters: Mapping[str, int], results: list[torch.Tensor]
 ) -> tuple[Gather, ...]:
     """The table of a gather, read at most as far as its index can select."""
     if CLASS_OF[kind] is not OpClass.GATHER or not results:
         return ()
+    arguments = _named_arguments(run, kind)
     nbytes = results[0].nbytes
     if kind is Kind.EMBEDDING_BAG:  # each index selects a row; the rows of a bag are summed
-        nbytes = tensors_in(run.args)[0].numel() * results[0].shape[-1] * results[0].itemsize
+        nbytes = arguments["input"].numel() * results[0].shape[-1] * results[0].itemsize
     if "weight" in parameters:
         return (Gather(parameters["weight"], nbytes),)
-    position = 1 if kind in (Kind.EMBEDDING, Kind.EMBEDDING_BAG) else 0
-    return (Gather(inputs[position], nbytes),) if position < len(inputs) else ()
+    tensors = tensors_in((run.args, run.kwargs))
+    table = next((arguments[name] for name in TABLES[kind] if name in arguments), tensors[0])
+    numbers = [number for tensor, number in run.operands if tensor is table]
+    return tuple(Gather(number, nbytes) for number in numbers[:1])
 
 
 def _hidden_bytes(kind: Kind, call: Call, results: list[torch.Tensor]) -> int:
@@ -263,7 +273,8 @@ def _named_arguments(run: NodeRun, kind: Kind) -> dict[str, Any]:
     function = type(run.module).forward if run.module is not None else run.node.target
     signature = _signature(function) if callable(function) else None
     if signature is None:
-        return dict(run.kwargs)
+        names = BUILTIN_ARGUMENTS.get(_target(run), ())
+        return {**dict(zip(names, run.args, strict=False)), **run.kwargs}
     args = (None, *run.args) if run.module is not None else run.args
     try:
         return dict(signature.bind(*args, **run.kwargs).arguments)

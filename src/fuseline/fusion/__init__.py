@@ -7,7 +7,7 @@ from functools import cache
 
 from fuseline.costs import group_traffic
 from fuseline.errors import InputError, did_you_mean
-from fuseline.fusion.legality import Violation, find_violations
+from fuseline.fusion.legality import Violation, find_class_violations, find_violations
 from fuseline.fusion.patterns import (
     Objection,
     explain_pair,
@@ -20,7 +20,15 @@ from fuseline.fusion.quotient import Quotient
 from fuseline.graph import Graph
 from fuseline.plan import Group, Plan, Refusal, Rule
 
-__all__ = ["STRATEGIES", "Violation", "find_violations", "partition", "sequential"]
+__all__ = [
+    "STRATEGIES",
+    "Quotient",
+    "Violation",
+    "find_class_violations",
+    "find_violations",
+    "partition",
+    "sequential",
+]
 
 Explain = Callable[[Graph, Group, tuple[int, int]], Objection]
 

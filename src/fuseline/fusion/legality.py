@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from fuseline.graph import Graph, OpClass
+from fuseline.graph import Graph, Kind, OpClass
 from fuseline.plan import Group, Plan
 
 _ENGINES = frozenset({OpClass.CONTRACTION, OpClass.ATTENTION})
@@ -29,8 +29,18 @@ def find_violations(graph: Graph, plan: Plan) -> tuple[Violation, ...]:
         *check_coverage(graph, plan),
         *check_order(graph, plan),
         *(found for group in plan.groups if (found := check_connection(graph, group))),
-        *(found for group in plan.groups if (found := check_contractions(graph, group))),
+        *(found for group in plan.groups for found in find_class_violations(graph, group)),
     )
+
+
+def find_class_violations(graph: Graph, group: Group) -> tuple[Violation, ...]:
+    """Why no kernel could be this group, by the classes of its ops."""
+    checks = (
+        check_contractions(graph, group),
+        check_batch_statistics(graph, group),
+        check_unknown(graph, group),
+    )
+    return tuple(found for found in checks if found is not None)
 
 
 def check_coverage(graph: Graph, plan: Plan) -> tuple[Violation, ...]:
@@ -95,3 +105,26 @@ def check_contractions(graph: Graph, group: Group) -> Violation | None:
         "one contraction",
         f"{len(engines)} contractions in one kernel ({', '.join(engines[:3])})",
     )
+
+
+def check_batch_statistics(graph: Graph, group: Group) -> Violation | None:
+    """A norm that takes its statistics from the batch needs all of its input first: in train mode
+    nothing that makes that input can share its kernel.
+    """
+    inside = set(group.ops)
+    for op in (graph.ops[member] for member in group.ops):
+        if op.kind is not Kind.BATCHNORM or op.op_class is not OpClass.REDUCTION:
+            continue
+        makers = [graph.ops[earlier] for earlier in op.predecessors if earlier in inside]
+        if any(maker.is_compute for maker in makers):
+            reason = f"{op.name} needs all of {makers[0].name} before it can start"
+            return Violation(group.id, "batch statistics", reason)
+    return None
+
+
+def check_unknown(graph: Graph, group: Group) -> Violation | None:
+    """An op that no table knows is a kernel of its own."""
+    unknown = [op for op in group.ops if graph.ops[op].op_class is OpClass.OPAQUE]
+    if not unknown or len(group.ops) == 1:
+        return None
+    return Violation(group.id, "unknown op", f"{graph.ops[unknown[0]].name} is unknown")

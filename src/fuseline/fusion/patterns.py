@@ -10,10 +10,9 @@ from dataclasses import dataclass
 from itertools import product
 
 from fuseline.fusion.quotient import Quotient
-from fuseline.graph import Graph, Op
-from fuseline.plan import Group, Rule
+from fuseline.graph import Graph, Op, OpClass
+from fuseline.plan import METHOD_CALL, UNFUSED, Group, Rule
 
-UNFUSED = "Unfused"
 _NAMED = 3  # a pattern's name spells out this many ops
 
 # fmt: off
@@ -104,7 +103,11 @@ def object_to_shape(graph: Graph, producer: Op, consumer: Op) -> list[Objection]
     if outsider is not None:
         sentence = f"{outsider.name} is a method call; chains are made of modules and functions"
         return [Objection(Rule.NOT_AN_OPERATOR, sentence)]
-    found = []
+    found = [
+        Objection(Rule.UNKNOWN_OP, f"{op.name} is unknown, and an unknown op never fuses")
+        for op in (producer, consumer)
+        if op.op_class is OpClass.OPAQUE
+    ]
     consumers = _operators(graph, graph.consumers[producer.id])
     if len(consumers) > 1:
         sentence = f"{producer.name} has {len(consumers)} consumers ({_names(consumers)})"
@@ -133,10 +136,10 @@ def explain_pair(graph: Graph, other: Group, edge: tuple[int, int]) -> Objection
 def name_chain(graph: Graph, ops: tuple[int, ...]) -> str:
     """The seed document's pattern name: three types, then how many more.
 
-    A group of one is `Unfused`.
+    A group of one is `Unfused`, or a method call.
     """
     if len(ops) == 1:
-        return UNFUSED
+        return UNFUSED if graph.ops[ops[0]].is_operator else METHOD_CALL
     targets = [graph.ops[op].target for op in ops]
     more = len(targets) - _NAMED
     return "_".join(targets[:_NAMED]) + (f"_+{more}more" if more > 0 else "")

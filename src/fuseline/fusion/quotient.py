@@ -8,6 +8,7 @@ change rank.
 from __future__ import annotations
 
 from fuseline.graph import Graph
+from fuseline.plan import Plan
 
 
 class Quotient:
@@ -27,6 +28,19 @@ class Quotient:
                 after[other].append(op)
         self._after = after
         self._rank = list(range(len(graph.ops)))
+
+    @classmethod
+    def of(cls, graph: Graph, plan: Plan) -> Quotient:
+        """The groups of a finished plan, each named by its first op, ranked as it runs them."""
+        quotient = cls(graph)
+        for rank, group in enumerate(plan.groups):
+            name = group.ops[0]
+            for op in group.ops:
+                quotient.group_of[op] = name
+                quotient.members[op] = []
+            quotient.members[name] = list(group.ops)
+            quotient._rank[name] = rank
+        return quotient
 
     def would_cycle(self, first: int, second: int) -> bool:
         """Whether joining group `first` with `second`, which depends on it, closes a cycle.

@@ -18,7 +18,8 @@ from fuseline.graph.data import (
 from fuseline.graph.graph import Graph, Source
 from fuseline.graph.kinds import CLASS_OF, Kind, OpClass, Origin
 
-_NO_WORK = Work(0, 0, Status.COUNTED)
+_NO_WORK = Work(0, 0, Status.ZERO, "built by hand without work")
+_UNKNOWN = Work(0, 0, Status.UNKNOWN, "no formula for this op")
 
 
 class Builder:
@@ -80,7 +81,7 @@ class Builder:
         op_class: OpClass | None = None,
         module_path: str = "",
         module_class: str = "",
-        work: Work = _NO_WORK,
+        work: Work | None = None,
         gathers: tuple[Gather, ...] = (),
         hidden_bytes: int = 0,
     ) -> int:
@@ -110,7 +111,7 @@ class Builder:
                 predecessors=tuple(dict.fromkeys(predecessors)),
                 module_path=module_path,
                 module_class=module_class,
-                work=work,
+                work=work or (_UNKNOWN if kind is Kind.UNKNOWN else _NO_WORK),
                 gathers=gathers,
                 hidden_bytes=hidden_bytes,
             )
@@ -135,5 +136,7 @@ class Builder:
                     tensor.strides,
                 )
         if source is None:
-            source = Source("hand-made", "build", "build", 1, "float32", (), len(self.ops), "")
+            source = Source(
+                "hand-made", "build", "build", "eval", 1, "float32", (), len(self.ops), ""
+            )
         return Graph(source, tuple(self.storages), tuple(self.tensors), tuple(self.ops), outputs)

@@ -44,6 +44,10 @@ class Role(Enum):
     OUTPUT = "output"
 
 
+HELD_ROLES = frozenset({Role.PARAMETER, Role.BUFFER, Role.CONSTANT})
+"""Roles of what the model holds before it runs; `parameters` in reports."""
+
+
 class Status(Enum):
     """How an op's FLOPs are known: the ledger behind promise 1."""
 

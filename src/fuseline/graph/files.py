@@ -44,7 +44,7 @@ def decode(content: bytes, origin: str) -> Graph:
         if content.startswith(_ZSTD_MAGIC):
             content = _decompress(content, origin)
         schema = msgspec.json.decode(content, type=_Header).schema
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise InputError(f"'{origin}' is not a graph file: {error}") from error
     family, _, version = schema.partition("/")
     if family != _FAMILY:
@@ -58,7 +58,7 @@ def decode(content: bytes, origin: str) -> Graph:
         )
     try:
         graph = msgspec.json.decode(content, type=_Document).graph
-    except (msgspec.DecodeError, UnicodeDecodeError) as error:
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise InputError(f"'{origin}' is damaged: {error}") from error
     if fault := find_fault(graph):
         raise InputError(f"'{origin}' is damaged: {fault}")

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 
-from fuseline.graph.data import Op, Role, Status, Storage, Tensor
+from fuseline.graph.data import HELD_ROLES, Op, Role, Status, Storage, Tensor
 from fuseline.graph.flows import OUTSIDE, Flow, Flows, trace_flows
 from fuseline.graph.kinds import OpClass
 
@@ -16,13 +16,15 @@ from fuseline.graph.kinds import OpClass
 class Source:
     """Where a graph came from.
 
-    `via` is the frontend that captured it, `nodes` the size of what it read (FX nodes at module
-    level: ops, placeholders, `get_attr` and the output), `torch` the version that traced it.
+    `via` is the frontend that captured it; `mode` is `eval`, or `train` where any module of the
+    model trains; `nodes` is the size of what was read (FX nodes at module level: ops,
+    placeholders, `get_attr` and the output); `torch` is the version that traced it.
     """
 
     name: str
     source: str
     via: str
+    mode: str
     batch: int
     dtype: str
     input_shapes: tuple[tuple[int, ...], ...]
@@ -108,11 +110,7 @@ class Graph:
     @cached_property
     def parameter_bytes(self) -> int:
         """Distinct bytes of parameters and buffers that compute ops read [bytes]."""
-        return self._distinct(
-            self._reads_from_outside(
-                lambda storage: storage.role in (Role.PARAMETER, Role.BUFFER, Role.CONSTANT)
-            )
-        )
+        return self._distinct(self._reads_from_outside(lambda storage: storage.role in HELD_ROLES))
 
     @cached_property
     def compulsory_bytes(self) -> int:

@@ -73,6 +73,7 @@ class Kind(Enum):
     MEAN = "mean"
     VARIANCE = "variance"
     NORM = "norm"
+    LOGSUMEXP = "logsumexp"
     EXTREMUM = "extremum"
     CUMULATIVE = "cumulative"
     MAXPOOL = "maxpool"
@@ -174,6 +175,7 @@ _MEMBERS: dict[OpClass, tuple[Kind, ...]] = {
         Kind.MEAN,
         Kind.VARIANCE,
         Kind.NORM,
+        Kind.LOGSUMEXP,
         Kind.EXTREMUM,
         Kind.CUMULATIVE,
     ),

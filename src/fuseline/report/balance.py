@@ -7,10 +7,17 @@ from dataclasses import dataclass
 from statistics import mean, median
 
 from fuseline.costs import cost
-from fuseline.fusion import partition, sequential
+from fuseline.fusion import Quotient, find_class_violations, partition, sequential
 from fuseline.graph import Graph
 from fuseline.plan import Group, Plan, Refusal
-from fuseline.report.rows import IllegalRow, PlanRow, plan_row
+from fuseline.report.rows import (
+    IllegalRow,
+    PlanRow,
+    costliest_refusals,
+    counted_groups,
+    plan_row,
+)
+from fuseline.report.units import count_of, megabytes, percent
 
 OVER_LARGE = 10
 """Groups of more ops than this are listed: few compilers keep so many in one kernel."""
@@ -37,11 +44,15 @@ class SingleRow:
 
 @dataclass(frozen=True, slots=True)
 class MissedRow:
-    """Neighbours of one pair of types kept apart by one rule, and what joining would save."""
+    """Neighbours of one pair of types kept apart by one rule, and what joining would save.
+
+    `legal` says whether every one of the joined groups could be a kernel.
+    """
 
     pattern: str
     count: int
     rule: str
+    legal: bool
     example: str
     saved_bytes: int
 
@@ -73,8 +84,8 @@ def analyse_balance(graph: Graph, strategy: str) -> Balance:
     plan, chains = partition(graph, strategy), sequential(graph)
     row = plan_row(graph, plan, cost(graph, plan))
     baseline = plan_row(graph, chains, cost(graph, chains))
-    counted = [group for group in plan.groups if any(graph.ops[op].is_operator for op in group.ops)]
-    sizes = sorted(len(group.ops) for group in counted) or [0]
+    counted = counted_groups(graph, plan)
+    sizes = sorted(len(group.ops) for group in counted)
     singles = _singles(graph, plan, counted)
     missed = _missed(graph, plan)
     structural = sum(single.count for single in singles if single.structural)
@@ -82,10 +93,10 @@ def analyse_balance(graph: Graph, strategy: str) -> Balance:
         plan=row,
         operators=graph.operators,
         sizes=tuple(SizeRow(ops, groups) for ops, groups in sorted(Counter(sizes).items())),
-        smallest=sizes[0],
-        largest=sizes[-1],
-        mean=mean(sizes),
-        median=median(sizes),
+        smallest=min(sizes, default=0),
+        largest=max(sizes, default=0),
+        mean=mean(sizes or [0]),
+        median=median(sizes or [0]),
         singles=singles,
         structural_singles=structural,
         fusible_singles=row.single_op_groups - structural,
@@ -105,12 +116,7 @@ def analyse_balance(graph: Graph, strategy: str) -> Balance:
 
 def _singles(graph: Graph, plan: Plan, counted: list[Group]) -> tuple[SingleRow, ...]:
     """Single-op groups by type and reason; structural ones (views, control ops) launch nothing."""
-    reasons: dict[int, Refusal] = {}  # of an op's refusals the one that costs most
-    for refusal in plan.refusals:
-        for op_id in (refusal.producer, refusal.consumer):
-            known = reasons.setdefault(op_id, refusal)
-            if refusal.nbytes > known.nbytes:
-                reasons[op_id] = refusal
+    reasons = costliest_refusals(plan)
     found: dict[tuple[str, bool, str], list[str]] = defaultdict(list)
     for group in counted:
         if len(group.ops) > 1:
@@ -130,18 +136,24 @@ def _singles(graph: Graph, plan: Plan, counted: list[Group]) -> tuple[SingleRow,
 def _missed(graph: Graph, plan: Plan) -> tuple[MissedRow, ...]:
     """Refusals that cost bytes, by pair of types and rule; a pair of groups counts once."""
     home = {op: group.id for group in plan.groups for op in group.ops}
+    quotient = Quotient.of(graph, plan)
     seen: set[tuple[int, int]] = set()
-    found: dict[tuple[str, str], list[Refusal]] = defaultdict(list)
+    found: dict[tuple[str, str, bool], list[Refusal]] = defaultdict(list)
     for refusal in plan.refusals:
         groups = (home[refusal.producer], home[refusal.consumer])
         if refusal.nbytes <= 0 or groups in seen:
             continue
         seen.add(groups)
         pair = f"{graph.ops[refusal.producer].target} -> {graph.ops[refusal.consumer].target}"
-        found[pair, refusal.rule.value].append(refusal)
+        joined = tuple(sorted(op for group in groups for op in plan.groups[group].ops))
+        legal = not find_class_violations(graph, Group(-1, joined, pair))
+        legal = legal and not quotient.would_cycle(*(plan.groups[g].ops[0] for g in groups))
+        found[pair, refusal.rule.value, legal].append(refusal)
     made = [
-        MissedRow(pair, len(refusals), rule, refusals[0].reason, sum(r.nbytes for r in refusals))
-        for (pair, rule), refusals in found.items()
+        MissedRow(
+            pair, len(refusals), rule, legal, refusals[0].reason, sum(r.nbytes for r in refusals)
+        )
+        for (pair, rule, legal), refusals in found.items()
     ]
     return tuple(sorted(made, key=lambda row: (-row.saved_bytes, row.pattern)))
 
@@ -151,35 +163,37 @@ def _recommend(
 ) -> tuple[str, ...]:
     """Sentences that follow from the figures, each with the figure it follows from."""
     said = []
-    if missed:
-        best = missed[0]
+    within_reach = [miss for miss in missed if miss.legal]
+    if within_reach:
+        best = within_reach[0]
         said.append(
-            f"Joining {best.pattern} ({best.count} places, kept apart by: {best.rule}) would save "
-            f"up to {best.saved_bytes / 1e6:.2f} MB, "
-            f"{100 * best.saved_bytes / row.traffic_bytes:.1f}% of this plan's traffic."
+            f"Joining {best.pattern} ({count_of(best.count, 'place')}, kept apart by: {best.rule}) "
+            f"would save up to {megabytes(best.saved_bytes)} MB, "
+            f"{percent(best.saved_bytes, row.traffic_bytes)} of this plan's traffic, in kernels of "
+            "at most one contraction."
         )
     if structural:
         said.append(
             f"{structural} of {row.single_op_groups} single-op groups are views or control ops: "
-            f"they launch nothing. Judge the plan by its {row.launches} launches, not by its "
-            f"{row.groups} groups."
+            f"they launch nothing. Judge the plan by its {count_of(row.launches, 'launch', 'es')}, "
+            f"not by its {count_of(row.groups, 'group')}."
         )
     if row.illegal_groups:
         rules = Counter(illegal.rule for illegal in row.illegal_groups)
-        told = ", ".join(f"{count} break '{rule}'" for rule, count in rules.items())
+        told = ", ".join(f"{count} by '{rule}'" for rule, count in rules.items())
         said.append(
-            f"{len(row.illegal_groups)} groups are no kernel a real compiler makes ({told}): "
-            "the bytes they save are out of reach."
+            f"{count_of(len(row.illegal_groups), 'group')} of this plan could be no kernel a real "
+            f"compiler makes ({told}): the bytes they save are out of reach."
         )
     over = row.traffic_bytes - graph.compulsory_bytes
     if over > 0:
         said.append(
-            f"{over / 1e6:.2f} MB ({100 * over / row.traffic_bytes:.1f}% of the traffic) lie above "
+            f"{megabytes(over)} MB ({percent(over, row.traffic_bytes)} of the traffic) lie above "
             "the compulsory bytes: no partition saves more than that."
         )
     if graph.hidden_bytes:
         said.append(
-            f"At least {graph.hidden_bytes / 1e6:.2f} MB move inside attention ops that this "
+            f"At least {megabytes(graph.hidden_bytes)} MB move inside attention ops that this "
             "level shows as one op; they are in no figure here."
         )
     return tuple(said)

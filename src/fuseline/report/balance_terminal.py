@@ -13,7 +13,7 @@ from fuseline.report.terminal import (
     print_patterns,
     print_table,
 )
-from fuseline.report.units import megabytes, percent, ratio
+from fuseline.report.units import count_of, megabytes, percent, ratio
 
 _SHOWN = 12
 _BAR = 40
@@ -39,7 +39,7 @@ def print_balance(console: Console, balance: Balance) -> None:
 
 
 def _print_sizes(console: Console, balance: Balance) -> None:
-    most = max(row.groups for row in balance.sizes)
+    most = max((row.groups for row in balance.sizes), default=1)
     print_table(
         console,
         f"Group sizes: min {balance.smallest}, max {balance.largest}, mean {balance.mean:.2f}, "
@@ -75,7 +75,7 @@ def _print_singles(console: Console, balance: Balance) -> None:
 
 def _print_large(console: Console, balance: Balance) -> None:
     pairs = [(f"over {OVER_LARGE} ops", ", ".join(balance.over_large) or "none")]
-    broken = f"{len(balance.illegal)} groups" if balance.illegal else "none"
+    broken = count_of(len(balance.illegal), "group") if balance.illegal else "none"
     pairs.append(("break a rule", broken))
     pairs += [(f"  group {row.group}", row.reason) for row in balance.illegal[:3]]
     print_pairs(console, "Over-large groups", pairs)
@@ -107,12 +107,19 @@ def _print_missed(console: Console, balance: Balance) -> None:
         console,
         "Missed opportunities (each alone; two that share a group do not add up)"
         + (f", the largest {_SHOWN} of {len(balance.missed)}" if hidden > 0 else ""),
-        ("pattern", "kept apart by", "places", "saves MB", "reason"),
+        ("pattern", "kept apart by", "one kernel?", "places", "saves MB", "reason"),
         [
-            (row.pattern, row.rule, str(row.count), megabytes(row.saved_bytes), row.example)
+            (
+                row.pattern,
+                row.rule,
+                "legal" if row.legal else "no",
+                str(row.count),
+                megabytes(row.saved_bytes),
+                row.example,
+            )
             for row in balance.missed[:_SHOWN]
         ],
-        text_columns=2,
+        text_columns=3,
     )
 
 

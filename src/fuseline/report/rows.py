@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from dataclasses import dataclass
 
-from fuseline.costs import GroupCost, PlanCost, cost, intensity_of
+from fuseline.costs import Band, GroupCost, PlanCost, cost, intensity_of
 from fuseline.fusion import find_violations
 from fuseline.graph import Graph
-from fuseline.plan import Group, Plan
+from fuseline.plan import Group, Plan, Refusal
 
 SCHEMA = "fuseline.result/1"
 
@@ -24,6 +24,7 @@ class ModelRow:
     name: str
     source: str
     via: str
+    mode: str
     batch: int
     dtype: str
     input_shapes: tuple[tuple[int, ...], ...]
@@ -66,6 +67,7 @@ class PatternRow:
     traffic_bytes: int
     unfused_traffic_bytes: int
     saved_bytes: int
+    unknown_ops: int
 
     @property
     def arithmetic_intensity(self) -> float:
@@ -118,7 +120,9 @@ class MemberRow:
     traffic_bytes: int
     saved_bytes: int
     arithmetic_intensity: float
+    unknown_ops: int
     bottleneck: str
+    alone: str  # of a launched group of one op: why it has no company
 
 
 @dataclass(frozen=True, slots=True)
@@ -141,6 +145,7 @@ class PlanRow:
     lower_bound_bytes: int | None
     seconds: float | None
     arithmetic_intensity: float
+    unknown_ops: int
     patterns: tuple[PatternRow, ...]
     bottlenecks: BottleneckRow
     illegal_groups: tuple[IllegalRow, ...]
@@ -169,7 +174,13 @@ def rows(graph: Graph, plans: tuple[Plan, ...], version: str) -> Result:
     """Price every plan and lay all figures out as rows."""
     source = graph.source
     model = ModelRow(
-        source.name, source.source, source.via, source.batch, source.dtype, source.input_shapes
+        source.name,
+        source.source,
+        source.via,
+        source.mode,
+        source.batch,
+        source.dtype,
+        source.input_shapes,
     )
     priced = tuple(plan_row(graph, plan, cost(graph, plan)) for plan in plans)
     return Result(SCHEMA, version, source.torch, model, graph_row(graph), priced)
@@ -196,8 +207,9 @@ def graph_row(graph: Graph) -> GraphRow:
 
 def plan_row(graph: Graph, plan: Plan, price: PlanCost) -> PlanRow:
     """Figures of one plan. Groups are counted as the seed document does: with an operator."""
-    counted = [group for group in plan.groups if any(graph.ops[op].is_operator for op in group.ops)]
-    bands = Counter(group.band.value for group in price.groups if group.is_launch)
+    counted = counted_groups(graph, plan)
+    bands = Counter(group.band for group in price.groups if group.is_launch)
+    costliest = costliest_refusals(plan)
     return PlanRow(
         strategy=plan.strategy,
         kind="partition",
@@ -215,10 +227,18 @@ def plan_row(graph: Graph, plan: Plan, price: PlanCost) -> PlanRow:
         lower_bound_bytes=None,
         seconds=None,
         arithmetic_intensity=price.intensity,
+        unknown_ops=price.unknown_ops,
         patterns=_patterns(plan, price),
-        bottlenecks=BottleneckRow("intensity bands", dict(bands.most_common())),
+        bottlenecks=BottleneckRow(
+            "intensity bands", {band.value: bands[band] for band in Band if bands[band]}
+        ),
         illegal_groups=tuple(
-            IllegalRow(found.group, plan.groups[found.group].pattern, found.rule, found.reason)
+            IllegalRow(
+                found.group,
+                plan.groups[found.group].pattern if found.group >= 0 else "",
+                found.rule,
+                found.reason,
+            )
             for found in find_violations(graph, plan)
         ),
         refusals=tuple(
@@ -232,10 +252,15 @@ def plan_row(graph: Graph, plan: Plan, price: PlanCost) -> PlanRow:
             for refusal in plan.refusals
         ),
         members=tuple(
-            _member(graph, group, group_cost)
+            _member(graph, group, group_cost, costliest)
             for group, group_cost in zip(plan.groups, price.groups, strict=True)
         ),
     )
+
+
+def counted_groups(graph: Graph, plan: Plan) -> list[Group]:
+    """Groups that hold an operator: what the seed document counts as groups."""
+    return [group for group in plan.groups if any(graph.ops[op].is_operator for op in group.ops)]
 
 
 def _patterns(plan: Plan, price: PlanCost) -> tuple[PatternRow, ...]:
@@ -251,13 +276,27 @@ def _patterns(plan: Plan, price: PlanCost) -> tuple[PatternRow, ...]:
             traffic_bytes=sum(price.nbytes for _, price in members),
             unfused_traffic_bytes=sum(price.unfused_nbytes for _, price in members),
             saved_bytes=sum(price.saved_nbytes for _, price in members),
+            unknown_ops=sum(price.unknown_ops for _, price in members),
         )
         for name, members in found.items()
     ]
     return tuple(sorted(made, key=lambda row: -row.saved_bytes))
 
 
-def _member(graph: Graph, group: Group, price: GroupCost) -> MemberRow:
+def costliest_refusals(plan: Plan) -> dict[int, Refusal]:
+    """For each op that was refused company the refusal that costs most bytes."""
+    found: dict[int, Refusal] = {}
+    for refusal in plan.refusals:
+        for op in (refusal.producer, refusal.consumer):
+            if refusal.nbytes > found.setdefault(op, refusal).nbytes:
+                found[op] = refusal
+    return found
+
+
+def _member(
+    graph: Graph, group: Group, price: GroupCost, costliest: dict[int, Refusal]
+) -> MemberRow:
+    refusal = costliest.get(group.ops[0]) if len(group.ops) == 1 and price.is_launch else None
     return MemberRow(
         group=group.id,
         pattern=group.pattern,
@@ -268,5 +307,7 @@ def _member(graph: Graph, group: Group, price: GroupCost) -> MemberRow:
         traffic_bytes=price.nbytes,
         saved_bytes=price.saved_nbytes,
         arithmetic_intensity=price.intensity,
+        unknown_ops=price.unknown_ops,
         bottleneck=price.band.value,
+        alone=refusal.reason if refusal else "",
     )

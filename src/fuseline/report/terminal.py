@@ -9,8 +9,9 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
+from fuseline.plan import METHOD_CALL
 from fuseline.report.rows import GraphRow, MemberRow, PatternRow, PlanRow, Result
-from fuseline.report.units import giga, intensity, megabytes, percent, ratio
+from fuseline.report.units import at_least, giga, intensity, megabytes, percent, ratio
 
 _PIPE_WIDTH = 132  # a pipe has no width of its own
 _LABEL = 24
@@ -63,7 +64,7 @@ def print_header(console: Console, result: Result) -> None:
     shapes = ", ".join("x".join(map(str, shape)) for shape in model.input_shapes)
     console.print(
         f"[bold]{escape(model.name)}[/bold]  {escape(model.source)}, input {shapes} "
-        f"{model.dtype}, via {model.via}",
+        f"{model.dtype}, {model.mode} mode, via {model.via}",
         soft_wrap=True,
     )
     print_pairs(console, "Graph", graph_pairs(graph))
@@ -83,7 +84,7 @@ def graph_pairs(graph: GraphRow) -> list[tuple[str, str]]:
         ("unknown ops", unknown),
         ("FLOPs", f"{graph.flops:,} ({giga(graph.flops)} GFLOP; 2 x multiply-accumulates)"),
         ("other FLOPs", f"{graph.other_flops:,} (elementwise, norms, softmax, pooling)"),
-        ("parameters", f"{megabytes(graph.parameter_bytes)} MB"),
+        ("parameters, buffers", f"{megabytes(graph.parameter_bytes)} MB"),
         ("compulsory traffic", f"{megabytes(graph.compulsory_bytes)} MB"),
     ]
 
@@ -132,7 +133,7 @@ def plan_pairs(plan: PlanRow, operators: int) -> list[tuple[str, str]]:
                 f"({percent(plan.unfused_launches - plan.launches, plan.unfused_launches)} fewer)"
             ),
         ),
-        ("FLOPs", f"{giga(plan.flops)} GFLOP"),
+        ("FLOPs", f"{at_least(giga(plan.flops), plan.unknown_ops)} GFLOP"),
         (
             "traffic",
             (
@@ -141,30 +142,36 @@ def plan_pairs(plan: PlanRow, operators: int) -> list[tuple[str, str]]:
                 f"{percent(plan.saved_bytes, plan.unfused_traffic_bytes)})"
             ),
         ),
-        ("arithmetic intensity", f"{intensity(plan.arithmetic_intensity)} FLOP/byte"),
+        (
+            "arithmetic intensity",
+            (
+                f"{at_least(intensity(plan.arithmetic_intensity), plan.unknown_ops)} FLOP/byte "
+                "(other FLOPs apart)"
+            ),
+        ),
     ]
 
 
 def print_patterns(console: Console, plan: PlanRow) -> None:
     """Groups by pattern, the one that saves most first."""
-    total = sum(row.count for row in plan.patterns)
     print_table(
         console,
         "Patterns",
         ("pattern", "groups", "share", "ops", "GFLOP", "MB", "AI", "saved MB", "saved"),
-        [_pattern_line(row, total) for row in plan.patterns],
+        [_pattern_line(row, plan.groups) for row in plan.patterns],
     )
 
 
-def _pattern_line(row: PatternRow, total: int) -> tuple[str, ...]:
+def _pattern_line(row: PatternRow, groups: int) -> tuple[str, ...]:
+    """Method calls lie beside the groups that are counted, so they have no share of them."""
     return (
         row.name,
         str(row.count),
-        percent(row.count, total),
+        "-" if row.name == METHOD_CALL else percent(row.count, groups),
         str(row.ops),
-        giga(row.flops),
+        at_least(giga(row.flops), row.unknown_ops),
         megabytes(row.traffic_bytes),
-        intensity(row.arithmetic_intensity),
+        at_least(intensity(row.arithmetic_intensity), row.unknown_ops),
         megabytes(row.saved_bytes),
         percent(row.saved_bytes, row.unfused_traffic_bytes),
     )
@@ -176,7 +183,8 @@ def print_bottlenecks(console: Console, plan: PlanRow) -> None:
     launches = sum(counts.values())
     print_table(
         console,
-        f"Bottlenecks of {launches} launches, by {plan.bottlenecks.basis} (50 / 10 / 1 FLOP/byte)",
+        f"Bottlenecks of {launches} launches, by {plan.bottlenecks.basis}: compute-bound > 50 >= "
+        "balanced > 10 >= memory-bound > 1 >= bandwidth-bound, in FLOP/byte",
         ("bound", "launches", "share"),
         [(band, str(count), percent(count, launches)) for band, count in counts.items()],
     )
@@ -196,10 +204,10 @@ def print_comparison(console: Console, result: Result) -> None:
                 ratio(plan.fusion_efficiency),
                 str(plan.single_op_groups),
                 str(plan.launches),
-                giga(plan.flops),
+                at_least(giga(plan.flops), plan.unknown_ops),
                 megabytes(plan.traffic_bytes),
                 percent(plan.saved_bytes, plan.unfused_traffic_bytes),
-                intensity(plan.arithmetic_intensity),
+                at_least(intensity(plan.arithmetic_intensity), plan.unknown_ops),
                 str(len(plan.illegal_groups)),
             )
             for plan in result.plans
@@ -228,8 +236,6 @@ def print_comparison(console: Console, result: Result) -> None:
 
 def print_picture(console: Console, plan: PlanRow, max_nodes: int) -> None:
     """The graph on the left in execution order, its groups on the right."""
-    alone = {row.from_: row.reason for row in reversed(plan.refusals)}
-    taken = {row.to: row.reason for row in reversed(plan.refusals)}
     lines: list[tuple[str, str]] = []
     shown = 0
     for member in plan.members:
@@ -237,8 +243,7 @@ def print_picture(console: Console, plan: PlanRow, max_nodes: int) -> None:
             break
         ops = member.ops[: max_nodes - shown]
         shown += len(ops)
-        reason = alone.get(ops[0]) or taken.get(ops[0]) or ""
-        details = _details(member, reason)
+        details = _details(member)
         for place in range(max(len(ops), len(details))):
             left = ops[place] if place < len(ops) else ""
             lines.append((left, details[place] if place < len(details) else "|"))
@@ -252,15 +257,16 @@ def print_picture(console: Console, plan: PlanRow, max_nodes: int) -> None:
     )
 
 
-def _details(member: MemberRow, reason: str) -> list[str]:
+def _details(member: MemberRow) -> list[str]:
     head = f"[{member.group}] {member.pattern}"
     if not member.launched:
         return [f"{head}: no launch"]
+    flops = at_least(giga(member.flops), member.unknown_ops)
     figures = (
-        f"{giga(member.flops)} GFLOP, {megabytes(member.traffic_bytes)} MB, saved "
+        f"{flops} GFLOP, {megabytes(member.traffic_bytes)} MB, saved "
         f"{megabytes(member.saved_bytes)} MB, AI {intensity(member.arithmetic_intensity)}, "
         f"{member.bottleneck}"
     )
     if len(member.ops) > 1:
         return [f"{head}: {len(member.ops)} ops", f"| {figures}"]
-    return [f"{head}: {figures}", *([f"| alone: {reason}"] if reason else [])]
+    return [f"{head}: {figures}", *([f"| alone: {member.alone}"] if member.alone else [])]

@@ -43,6 +43,24 @@ def ratio(value: float) -> str:
     return f"{value:.2f}x"
 
 
+def at_least(figure: str, unknown_ops: int) -> str:
+    """A figure that leaves unknown ops out says so.
+
+    >>> at_least("0.5", 0), at_least("0.5", 2)
+    ('0.5', '>= 0.5 + 2 unknown')
+    """
+    return f">= {figure} + {unknown_ops} unknown" if unknown_ops else figure
+
+
+def count_of(count: int, noun: str, plural: str = "s") -> str:
+    """A count with its noun.
+
+    >>> count_of(1, "group"), count_of(2, "launch", "es")
+    ('1 group', '2 launches')
+    """
+    return f"{count} {noun}" + ("" if count == 1 else plural)
+
+
 def intensity(value: float) -> str:
     """FLOP a byte with two decimals."""
     return f"{value:,.2f}"

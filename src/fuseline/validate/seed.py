@@ -14,10 +14,9 @@ from fuseline.plan import Plan
 from fuseline.report.rows import PatternRow, PlanRow, plan_row
 from fuseline.report.units import giga, intensity, megabytes, percent, ratio
 from fuseline.validate.document import CNN_OVER_VIT, NOT_BORNE_OUT, PATTERN_WHY, STATED, WHY
-from fuseline.validate.seed_accounting import SeedAccount, account
+from fuseline.validate.seed_accounting import FFN, PARTS, SeedAccount, account, part_of
 
 ATTENTION = ("LayerNorm_MultiheadAttention",)
-FFN = ("LayerNorm_Linear_GELU_+1more", "Linear_Dropout")
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +98,7 @@ def _totals(
         if any(pattern.name in names for pattern in seed.patterns):
             yield f"kernels of a block: {part}", *_block(graph, plan, names)
     if any(pattern.name in FFN for pattern in seed.patterns):
-        yield "traffic share attention / FFN / rest", _seed_shares(seed), _right_shares(row)
+        yield "traffic share attention / FFN / rest", *_shares(graph, plan, seed, row)
 
 
 def _patterns(seed: SeedAccount, row: PlanRow) -> Iterator[tuple[str, str, str]]:
@@ -111,16 +110,15 @@ def _patterns(seed: SeedAccount, row: PlanRow) -> Iterator[tuple[str, str, str]]
                 f"{pattern.count} x {pattern.ops} ops, AI {pattern.average_intensity:.1f}, "
                 f"saves {pattern.saved_percent:.1f}%"
             ),
-            _right_pattern(right[pattern.name], pattern.count),
+            _right_pattern(right[pattern.name]),
         )
 
 
-def _right_pattern(row: PatternRow, count: int) -> str:
-    text = (
-        f"{count} x {row.ops} ops, AI {row.arithmetic_intensity:.1f}, "
+def _right_pattern(row: PatternRow) -> str:
+    return (
+        f"{row.count} x {row.ops} ops, AI {row.arithmetic_intensity:.1f}, "
         f"saves {percent(row.saved_bytes, row.unfused_traffic_bytes)}"
     )
-    return text + (f" ({row.count - count} method calls beside)" if row.count > count else "")
 
 
 def _compute_singles(graph: Graph, plan: Plan) -> int:
@@ -152,19 +150,15 @@ def _bands(counts: dict[str, int]) -> str:
     )
 
 
-def _seed_shares(seed: SeedAccount) -> str:
-    attention, ffn = seed.share_percent(*ATTENTION), seed.share_percent(*FFN)
-    return f"{attention:.1f}% / {ffn:.1f}% / {100 - attention - ffn:.1f}%"
-
-
-def _right_shares(row: PlanRow) -> str:
+def _shares(graph: Graph, plan: Plan, seed: SeedAccount, row: PlanRow) -> tuple[str, str]:
+    """Traffic by part of the transformer, under both accounts."""
     moved: Counter[str] = Counter()
-    for pattern in row.patterns:
-        part = (
-            "attention" if pattern.name in ATTENTION else "ffn" if pattern.name in FFN else "rest"
-        )
-        moved[part] += pattern.traffic_bytes
-    return " / ".join(percent(moved[p], row.traffic_bytes) for p in ("attention", "ffn", "rest"))
+    for group, member in zip(plan.groups, row.members, strict=True):
+        moved[part_of(graph, group)] += member.traffic_bytes
+    return (
+        " / ".join(percent(seed.moved(part), seed.traffic) for part in PARTS),
+        " / ".join(percent(moved[part], row.traffic_bytes) for part in PARTS),
+    )
 
 
 def ranges(results: tuple[ModelFigures, ...]) -> dict[str, tuple[str, str]]:

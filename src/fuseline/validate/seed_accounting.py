@@ -17,6 +17,7 @@ from math import prod
 from fuseline.costs import band_of
 from fuseline.graph import Graph, Kind, Op, OpClass, Role
 from fuseline.plan import Group, Plan
+from fuseline.report.rows import counted_groups
 
 _ITEM = 4
 _CONV2D = frozenset({Kind.CONV2D, Kind.CONV2D_POINTWISE, Kind.CONV2D_DEPTHWISE})
@@ -27,6 +28,7 @@ class SeedGroup:
     """One group under the seed's accounting [bytes, FLOPs]."""
 
     pattern: str
+    part: str
     ops: int
     flops: int
     traffic: int
@@ -112,20 +114,26 @@ class SeedAccount:
             found[group.pattern].append(group)
         return tuple(_pattern(name, groups) for name, groups in found.items())
 
-    def share_percent(self, *patterns: str) -> float:
-        """Share of the fused traffic that groups of these patterns move."""
-        moved = sum(group.traffic for group in self.groups if group.pattern in patterns)
-        return 100 * moved / self.traffic
+    def moved(self, part: str) -> int:
+        """Fused traffic of the groups of one part [bytes]."""
+        return sum(group.traffic for group in self.groups if group.part == part)
+
+
+FFN = ("LayerNorm_Linear_GELU_+1more", "Linear_Dropout")
+PARTS = ("attention", "FFN", "rest")
+
+
+def part_of(graph: Graph, group: Group) -> str:
+    """The part of a transformer that a group belongs to: attention, FFN or the rest."""
+    if any(graph.ops[op].op_class is OpClass.ATTENTION for op in group.ops):
+        return "attention"
+    return "FFN" if group.pattern in FFN else "rest"
 
 
 def account(graph: Graph, plan: Plan) -> SeedAccount:
     """Price `plan` as the seed document does. `graph` is a module-level capture."""
     ledger = _Ledger(graph)
-    groups = tuple(
-        ledger.price(group)
-        for group in plan.groups
-        if any(graph.ops[op].is_operator for op in group.ops)
-    )
+    groups = tuple(ledger.price(group) for group in counted_groups(graph, plan))
     return SeedAccount(graph.source.nodes, graph.operators, groups)
 
 
@@ -163,7 +171,9 @@ class _Ledger:
             consumers = self.graph.consumers[op.id]
             if not consumers or any(consumer not in inside for consumer in consumers):
                 traffic += self.size[op.id]
-        return SeedGroup(group.pattern, len(ops), sum(map(self._flops, ops)), traffic, internal)
+        flops = sum(map(self._flops, ops))
+        part = part_of(self.graph, group)
+        return SeedGroup(group.pattern, part, len(ops), flops, traffic, internal)
 
     def _bytes(self, tensor: int) -> int:
         return self.graph.tensors[tensor].numel * _ITEM
