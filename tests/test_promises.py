@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from fuseline.costs import cost
 from fuseline.fusion import STRATEGIES, sequential
 from fuseline.fusion.legality import check_coverage, check_order
-from fuseline.graph import Graph, Status
+from fuseline.graph import Graph, OpClass, Status
 from fuseline.plan import Plan
 from tests.strategies import graphs, joined, plan_of
 
@@ -36,6 +36,9 @@ def hold(graph: Graph, plan: Plan) -> None:
 def test_every_strategy_keeps_the_promises(strategy: str, graph: Graph) -> None:
     plan = EVERY[strategy](graph)
     hold(graph, plan)
+    for group in plan.groups:
+        classes = {graph.ops[op].op_class for op in group.ops}
+        assert len(group.ops) == 1 or OpClass.OPAQUE not in classes
     assert [group.id for group in plan.groups] == list(range(len(plan.groups)))
     assert all(refusal.nbytes >= 0 for refusal in plan.refusals)
 

@@ -231,3 +231,11 @@ class Variadic(nn.Module):
 def test_variadic_arguments_are_refused_in_one_line() -> None:
     with pytest.raises(InputError, match=r"takes any number of arguments \('xs'\)"):
         capture(Variadic(), (torch.empty(2), torch.empty(2)))
+
+
+def test_a_model_that_is_one_module_is_one_op() -> None:
+    graph = capture(nn.MultiheadAttention(8, 2).eval(), (torch.empty(5, 3, 8),) * 3)
+    assert [op.kind for op in graph.ops] == [Kind.MULTIHEAD_ATTENTION]
+    # 15 tokens: four projections of 8 x 8, scores and values of 15 x 5 x 8 each; x 2
+    assert graph.flops == 2 * (4 * 15 * 64 + 2 * 15 * 5 * 8)
+    assert [op.target for op in capture(nn.ReLU(), torch.empty(4)).ops] == ["ReLU"]

@@ -17,11 +17,11 @@ import torch
 from torch import fx, nn
 
 from fuseline.errors import InputError, foreign_code
-from fuseline.frontends.kinds import METADATA_ONLY
+from fuseline.frontends.kinds import METADATA_ONLY, kind_of_module
 from fuseline.frontends.nested import tensors_in
 from fuseline.frontends.storages import StorageTable
 from fuseline.frontends.translate import NodeRun, add_op
-from fuseline.graph import Graph, Role, Source
+from fuseline.graph import Graph, Kind, Role, Source
 
 _VARIADIC = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
 _PLAIN = (bool, int, float, str, type(None))
@@ -86,6 +86,8 @@ def _trace(model: nn.Module, arguments: Mapping[str, Any], name: str) -> fx.Grap
                 f"'{name}' takes a {type(value).__name__} as '{key}': at module level an argument "
                 "is a tensor or a plain value"
             )
+    if kind_of_module(type(model).__module__, type(model).__name__) is not Kind.UNKNOWN:
+        return _single_call(model, arguments)
     own = set(vars(model))
     with foreign_code(
         f"'{name}' cannot be traced by torch.fx (control flow that depends on data, or a call "
@@ -96,6 +98,20 @@ def _trace(model: nn.Module, arguments: Mapping[str, Any], name: str) -> fx.Grap
         delattr(model, constant)
     _drop_guards(traced, arguments)
     return traced
+
+
+def _single_call(model: nn.Module, arguments: Mapping[str, Any]) -> fx.GraphModule:
+    """A graph of one op, for a model that is one: fx would trace into it."""
+    root = nn.Module()
+    root.add_module("model", model)
+    graph = fx.Graph()
+    given = {key: graph.placeholder(key) for key in arguments}
+    passed = {
+        key: given[key] if isinstance(value, torch.Tensor) else value
+        for key, value in arguments.items()
+    }
+    graph.output(graph.call_module("model", kwargs=passed))
+    return fx.GraphModule(root, graph)
 
 
 def _drop_guards(traced: fx.GraphModule, arguments: Mapping[str, Any]) -> None:
