@@ -239,3 +239,33 @@ def test_a_model_that_is_one_module_is_one_op() -> None:
     # 15 tokens: four projections of 8 x 8, scores and values of 15 x 5 x 8 each; x 2
     assert graph.flops == 2 * (4 * 15 * 64 + 2 * 15 * 5 * 8)
     assert [op.target for op in capture(nn.ReLU(), torch.empty(4)).ops] == ["ReLU"]
+
+
+class Views(nn.Module):
+    def __init__(self) -> None:
+        super().__init__()
+        self.first, self.second = nn.Linear(4, 4, bias=False), nn.Linear(4, 4, bias=False)
+        self.second.weight.data = self.first.weight.data
+
+    def forward(self, x: Tensor) -> object:
+        return self.second(self.first(x))
+
+
+def test_weights_that_share_a_storage_are_one_storage() -> None:
+    graph = capture(Views().eval(), torch.empty(2, 4))
+    assert graph.parameter_bytes == 4 * 4 * 4
+    assert graph.compulsory_bytes == 4 * 4 * 4 + 2 * (2 * 4 * 4)
+
+
+class Stuck(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        y = x + torch.tensor([1.0, 2.0])
+        return y if y.sum() > 0 else x
+
+
+def test_a_model_that_cannot_be_traced_keeps_no_trace_either() -> None:
+    model = Stuck()
+    before = set(vars(model))
+    with pytest.raises(InputError, match="cannot be traced"):
+        capture(model, torch.empty(2))
+    assert set(vars(model)) == before

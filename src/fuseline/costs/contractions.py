@@ -36,7 +36,7 @@ def convolution(call: Call) -> tuple[int, int]:
 def transposed_convolution(call: Call) -> tuple[int, int]:
     """[N, Ci, *in] * [Ci, Co/groups, *k]: 2 * Co/groups * prod(k) an input element."""
     _, *taps = operand(call, "weight")
-    return 2 * prod(call.named.get("input", call.inputs[0])) * prod(taps), bias(call, call.out)
+    return 2 * prod(call.source) * prod(taps), bias(call, call.out)
 
 
 @formula(Kind.LINEAR)
@@ -55,7 +55,7 @@ def bilinear(call: Call) -> tuple[int, int]:
 @formula(Kind.MATMUL)
 def matmul(call: Call) -> tuple[int, int]:
     """[..., M, K] @ [..., K, N] -> [..., M, N]: 2 * K an output element; vectors likewise."""
-    return 2 * call.out * call.named.get("input", call.inputs[0])[-1], 0
+    return 2 * call.out * call.source[-1], 0
 
 
 @formula(Kind.ADDMM)
@@ -105,7 +105,7 @@ def _recurrent(gates: int, steps: int) -> Formula:
         biases = sum(s[0] for name, s in call.named.items() if name.startswith("bias_"))
         if not matrices:
             raise MissingShapeError("its formula needs the weight matrices")
-        tokens = prod(call.inputs[0][:-1])
+        tokens = prod(call.source[:-1])
         other = tokens * (rows + biases + steps * (rows // gates))
         return 2 * tokens * sum(map(prod, matrices)), other
 

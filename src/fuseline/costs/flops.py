@@ -39,6 +39,11 @@ class Call:
         """Elements of the first output."""
         return prod(self.outputs[0])
 
+    @property
+    def source(self) -> Shape:
+        """The argument called `input`, however it was passed; else the first tensor."""
+        return self.named.get("input", self.inputs[0])
+
     def flag(self, name: str) -> bool:
         """Whether the boolean attribute `name` is set."""
         return bool(self.attributes.get(name))

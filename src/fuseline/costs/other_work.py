@@ -113,31 +113,31 @@ def softmax(call: Call) -> tuple[int, int]:
 @formula(Kind.SUM, Kind.EXTREMUM, Kind.CUMULATIVE)
 def fold(call: Call) -> tuple[int, int]:
     """One step an input element."""
-    return 0, prod(call.inputs[0])
+    return 0, prod(call.source)
 
 
 @formula(Kind.LOGSUMEXP)
 def log_sum_exp(call: Call) -> tuple[int, int]:
     """Maximum, subtract, exp, sum an input element; log and addition an output element."""
-    return 0, 4 * prod(call.inputs[0]) + 2 * call.out
+    return 0, 4 * prod(call.source) + 2 * call.out
 
 
 @formula(Kind.MEAN)
 def mean(call: Call) -> tuple[int, int]:
     """One addition an input element, one division an output element."""
-    return 0, prod(call.inputs[0]) + call.out
+    return 0, prod(call.source) + call.out
 
 
 @formula(Kind.VARIANCE)
 def variance(call: Call) -> tuple[int, int]:
     """Sum for the mean, centre, square, sum: 4 an input element; a division an output."""
-    return 0, 4 * prod(call.inputs[0]) + call.out
+    return 0, 4 * prod(call.source) + call.out
 
 
 @formula(Kind.NORM)
 def norm(call: Call) -> tuple[int, int]:
     """Square and sum an input element, a root an output element."""
-    return 0, 2 * prod(call.inputs[0]) + call.out
+    return 0, 2 * prod(call.source) + call.out
 
 
 def _taps(call: Call, spatial: int) -> int:
@@ -169,7 +169,7 @@ def average_pool(call: Call) -> tuple[int, int]:
 
 def _binned(call: Call) -> int:
     """Input elements that adaptive pooling visits; bins overlap where sizes do not divide."""
-    source, target = call.inputs[0], call.outputs[0]
+    source, target = call.source, call.outputs[0]
     visited = 1
     for size, bins in zip(source, target, strict=True):
         visited *= sum(-(-(b + 1) * size // bins) - b * size // bins for b in range(bins))
@@ -201,7 +201,7 @@ def upsample(call: Call) -> tuple[int, int]:
 @formula(Kind.EMBEDDING_BAG)
 def embedding_bag(call: Call) -> tuple[int, int]:
     """An addition an element of every selected row."""
-    return 0, prod(call.inputs[0]) * operand(call, "weight")[-1]
+    return 0, prod(call.source) * operand(call, "weight")[-1]
 
 
 # --- no work --------------------------------------------------------------------------------

@@ -89,13 +89,15 @@ def _trace(model: nn.Module, arguments: Mapping[str, Any], name: str) -> fx.Grap
     if kind_of_module(type(model).__module__, type(model).__name__) is not Kind.UNKNOWN:
         return _single_call(model, arguments)
     own = set(vars(model))
-    with foreign_code(
-        f"'{name}' cannot be traced by torch.fx (control flow that depends on data, or a call "
-        "that fx cannot follow)"
-    ):
-        traced = fx.symbolic_trace(model, concrete_args=constants or None)
-    for constant in set(vars(model)) - own:  # fx leaves tensors it met on the model
-        delattr(model, constant)
+    try:
+        with foreign_code(
+            f"'{name}' cannot be traced by torch.fx (control flow that depends on data, or a call "
+            "that fx cannot follow)"
+        ):
+            traced = fx.symbolic_trace(model, concrete_args=constants or None)
+    finally:
+        for constant in set(vars(model)) - own:  # fx leaves tensors it met on the model
+            delattr(model, constant)
     _drop_guards(traced, arguments)
     return traced
 
@@ -146,6 +148,7 @@ class _Runner(fx.Interpreter):
         self.extra_traceback = False  # errors become one line; no graph dump
         self.table = StorageTable()
         self.twins: dict[int, torch.Tensor] = {}  # id of a real tensor -> its meta twin
+        self.bases: dict[int, torch.Tensor] = {}  # a real storage -> its bytes on meta
         self.tensors: dict[fx.Node, tuple[int, ...]] = {}  # graph tensors of a node's value
         self.ops: dict[fx.Node, int] = {}
         held = (*traced.parameters(), *traced.buffers())
@@ -232,11 +235,21 @@ class _Runner(fx.Interpreter):
         return {name: self._meta(tensor) for name, tensor in named}
 
     def _meta(self, tensor: torch.Tensor) -> torch.Tensor:
-        """The tensor itself where it is on meta already, else its one meta twin."""
+        """The tensor itself where it is on meta already, else its one meta twin.
+
+        Twins of tensors that share a storage share one, at the same offsets.
+        """
         if tensor.is_meta:
             return tensor
         if id(tensor) not in self.twins:
-            self.twins[id(tensor)] = tensor.to("meta")
+            storage = tensor.untyped_storage()
+            base = self.bases.setdefault(
+                storage._cdata,  # noqa: SLF001 - the identity of a storage
+                torch.empty(storage.nbytes(), dtype=torch.uint8, device="meta"),
+            )
+            twin = torch.empty(0, dtype=tensor.dtype, device="meta")
+            place = (int(tensor.storage_offset()), tensor.shape, tensor.stride())
+            self.twins[id(tensor)] = twin.set_(base.untyped_storage(), *place)
         return self.twins[id(tensor)]
 
 

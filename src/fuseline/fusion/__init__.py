@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from functools import cache
+from functools import cache, partial
 
 from fuseline.costs import group_traffic
 from fuseline.errors import InputError, did_you_mean
@@ -48,7 +48,12 @@ def sequential(graph: Graph) -> Plan:
 
     No kernel could run most of its groups; it is what chains alone could save.
     """
-    return _plan(graph, "sequential", find_chains(graph, object_to_shape), explain_pair)
+    return _plan(
+        graph,
+        "sequential",
+        find_chains(graph, object_to_shape),
+        partial(explain_pair, object_to=object_to_shape),
+    )
 
 
 STRATEGIES: dict[str, Callable[[Graph], Plan]] = {"unfused": unfused, "fusion": fusion}

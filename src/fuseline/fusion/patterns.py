@@ -119,10 +119,12 @@ def object_to_shape(graph: Graph, producer: Op, consumer: Op) -> list[Objection]
     return found
 
 
-def explain_pair(graph: Graph, other: Group, edge: tuple[int, int]) -> Objection:
+def explain_pair(
+    graph: Graph, other: Group, edge: tuple[int, int], object_to: Object = object_to_pair
+) -> Objection:
     """Why the ops of `edge` are apart, the second in group `other`: first rule, every reason."""
     producer, consumer = graph.ops[edge[0]], graph.ops[edge[1]]
-    objections = object_to_pair(graph, producer, consumer)
+    objections = object_to(graph, producer, consumer)
     if not objections:
         if other.ops[0] != consumer.id:
             sentence = f"{consumer.name} is already in the chain of {graph.ops[other.ops[0]].name}"

@@ -46,7 +46,7 @@ class SingleRow:
 class MissedRow:
     """Neighbours of one pair of types kept apart by one rule, and what joining would save.
 
-    `legal` says whether every one of the joined groups could be a kernel.
+    `legal` is false where a joined group breaks a rule that every kernel keeps, or closes a cycle.
     """
 
     pattern: str

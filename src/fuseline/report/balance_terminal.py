@@ -112,7 +112,7 @@ def _print_missed(console: Console, balance: Balance) -> None:
             (
                 row.pattern,
                 row.rule,
-                "legal" if row.legal else "no",
+                "possible" if row.legal else "no",
                 str(row.count),
                 megabytes(row.saved_bytes),
                 row.example,
