@@ -64,8 +64,9 @@ def strided_tensors(draw: st.DrawFn) -> Tensor:
 class _Program:
     """A graph in the making, and the tensors that later ops may use."""
 
-    def __init__(self, draw: st.DrawFn) -> None:
+    def __init__(self, draw: st.DrawFn, origins: tuple[Origin, ...] = _ORIGINS) -> None:
         self.draw = draw
+        self.origins = origins
         self.build = Builder()
         self.values: list[int] = []
         self.held: list[int] = []
@@ -79,6 +80,9 @@ class _Program:
 
     def work(self) -> Work:
         return Work(self.draw(st.integers(0, 9)), self.draw(st.integers(0, 9)), Status.COUNTED)
+
+    def origin(self) -> Origin:
+        return self.draw(st.sampled_from(self.origins))
 
     def name(self) -> str:
         return f"op{len(self.build.ops)}"
@@ -113,7 +117,7 @@ def _compute(program: _Program) -> None:
         shape=program.draw(_SHAPES),
         parameters=parameters,
         target=_TARGETS[kind],
-        origin=program.draw(st.sampled_from(_ORIGINS)),
+        origin=program.origin(),
         work=program.work(),
     )
     program.values.append(made)
@@ -123,7 +127,10 @@ def _two_results(program: _Program) -> None:
     name = program.name()
     made = [program.build.tensor(f"{name}_{n}", program.draw(_SHAPES)) for n in range(2)]
     inputs = program.some_values(1)
-    program.build.op(name, Kind.LSTM, inputs=inputs, outputs=made, work=program.work())
+    origin = program.origin()
+    program.build.op(
+        name, Kind.LSTM, inputs=inputs, outputs=made, origin=origin, work=program.work()
+    )
     program.values += made
 
 
@@ -140,7 +147,7 @@ def _in_place(program: _Program) -> None:
         outputs=[result],
         writes=[target.id],
         target=_TARGETS[kind],
-        origin=program.draw(st.sampled_from(_ORIGINS)),
+        origin=program.origin(),
         work=program.work(),
     )
     program.values.append(result)
@@ -177,13 +184,13 @@ def _view(program: _Program) -> None:
         inputs=[base.id],
         outputs=[made],
         op_class=OpClass.VIEW,
-        origin=program.draw(st.sampled_from(_ORIGINS)),
+        origin=program.origin(),
     )
     program.values.append(made)
 
 
 def _control(program: _Program) -> None:
-    origin = program.draw(st.sampled_from(_ORIGINS))
+    origin = program.origin()
     if program.draw(st.booleans()):  # an element of a tuple: passes the tensor on
         base = program.any_value()
         made = program.alias(base)
@@ -209,8 +216,26 @@ def _gather(program: _Program) -> None:
         inputs=dict.fromkeys([table.id, *program.some_values(1)]),
         shape=program.draw(_SHAPES),
         gathers=(Gather(table.id, limit),),
+        origin=program.origin(),
     )
     program.values.append(made)
+
+
+def _scatter(program: _Program) -> None:
+    target = program.any_value()
+    result = program.alias(target)
+    source = program.some_values(1)
+    program.build.op(
+        program.name(),
+        Kind.SCATTER,
+        inputs=dict.fromkeys([target.id, *source] if program.draw(st.booleans()) else source),
+        outputs=[result],
+        writes=[target.id],
+        scatters=(Gather(target.id, program.draw(st.integers(0, 2 * target.nbytes))),),
+        origin=program.origin(),
+        work=program.work(),
+    )
+    program.values.append(result)
 
 
 def _unknown(program: _Program) -> None:
@@ -219,9 +244,64 @@ def _unknown(program: _Program) -> None:
         Kind.UNKNOWN,
         inputs=program.some_values(2),
         shape=program.draw(_SHAPES),
+        origin=program.origin(),
         work=Work(0, 0, Status.UNKNOWN, "no formula for this op"),
     )
     program.values.append(made)
+
+
+_SIDE = (4, 4)  # sizes of what the three below make, so that their rows apply
+
+
+def _aten(program: _Program, kind: Kind, inputs: list[int], *parameters: int) -> int:
+    made = program.build.op(
+        program.name(),
+        kind,
+        inputs=inputs,
+        parameters=parameters,
+        shape=_SIDE,
+        target=kind.value,
+        origin=Origin.ATEN,
+        work=program.work(),
+    )
+    program.values.append(made)
+    return made
+
+
+def _project(program: _Program) -> None:
+    """Linears that read one activation."""
+    read = program.some_values(1)
+    for _ in range(program.draw(st.integers(1, 3))):
+        weight = program.build.tensor(f"{program.name()}_w", _SIDE, role=Role.PARAMETER)
+        _aten(program, Kind.LINEAR, read, weight)
+
+
+def _attend(program: _Program) -> None:
+    """Scores, some steps on them that may have a second input, softmax, values."""
+    made = _aten(program, Kind.MATMUL, program.some_values(2))
+    steps = st.lists(st.sampled_from((Kind.MUL, Kind.ADD, Kind.WHERE, Kind.CAST)), max_size=2)
+    for kind in program.draw(steps):
+        made = _aten(program, kind, [made, *program.some_values(1)])
+    made = _aten(program, Kind.SOFTMAX, [made])
+    if program.draw(st.booleans()):
+        made = _aten(program, Kind.DROPOUT, [made])
+    _aten(program, Kind.MATMUL, [made, *program.some_values(1)])
+
+
+def _join_skip(program: _Program) -> None:
+    """What may stand between a projection and the sum it ends in, then that sum."""
+    made, *_ = program.some_values(1)
+    for kind in program.draw(st.lists(st.sampled_from((Kind.DROPOUT, Kind.MUL)), max_size=2)):
+        if kind is Kind.DROPOUT:
+            made = _aten(program, kind, [made])
+        elif program.held and program.draw(st.booleans()):
+            made = _aten(program, kind, [made], program.held[0])
+        else:
+            mask = program.build.op(program.name(), Kind.RANDOM, shape=(4, 1), origin=Origin.ATEN)
+            made = _aten(program, kind, [made, mask])
+    made = _aten(program, Kind.ADD, [made, *program.some_values(1)])
+    if program.draw(st.booleans()):
+        _aten(program, Kind.LAYERNORM, [made])
 
 
 _PLAIN: tuple[Callable[[_Program], None], ...] = (
@@ -237,9 +317,20 @@ _PLAIN: tuple[Callable[[_Program], None], ...] = (
 
 
 @st.composite
-def graphs(draw: st.DrawFn, *, most_ops: int = 12, gathers: bool = True) -> Graph:
-    """Programs of every sort of op, in-place and through views, with several outputs."""
-    program = _Program(draw)
+def graphs(
+    draw: st.DrawFn,
+    *,
+    most_ops: int = 12,
+    gathers: bool = True,
+    scatters: bool = True,
+    recorded: bool = False,
+) -> Graph:
+    """Programs of every sort of op, in-place and through views, with several outputs.
+
+    With `recorded` every op is an aten op, and those that the rules of attention, residual joins
+    and drop-path speak of are frequent.
+    """
+    program = _Program(draw, (Origin.ATEN,) if recorded else _ORIGINS)
     for number in range(draw(st.integers(1, 2))):
         program.values.append(program.build.tensor(f"x{number}", draw(_SHAPES), role=Role.INPUT))
     for number in range(draw(st.integers(0, 2))):
@@ -247,7 +338,13 @@ def graphs(draw: st.DrawFn, *, most_ops: int = 12, gathers: bool = True) -> Grap
         program.held.append(program.build.tensor(f"w{number}", draw(_SHAPES), role=role))
     if program.held and draw(st.booleans()):
         program.values.append(program.held[0])  # a buffer that ops may overwrite or return
-    sorts = (*_PLAIN, _gather, _gather) if gathers else _PLAIN
+    sorts = _PLAIN
+    if gathers:
+        sorts += (_gather, _gather)
+    if scatters:
+        sorts += (_scatter,)
+    if recorded:
+        sorts += (_attend, _attend, _project, _project, _join_skip, _join_skip, _view)
     for _ in range(draw(st.integers(1, most_ops))):
         draw(st.sampled_from(sorts))(program)
     return program.build.finish(program.some_values(3))

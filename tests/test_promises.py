@@ -7,13 +7,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from fuseline.costs import cost
-from fuseline.fusion import STRATEGIES, sequential
-from fuseline.fusion.legality import check_coverage, check_order
-from fuseline.graph import Graph, OpClass, Status
+from fuseline.fusion import STRATEGIES, neighbours, sequential
+from fuseline.fusion.legality import check_connection, check_coverage, check_order
+from fuseline.graph import Graph, OpClass, Origin, Status
 from fuseline.plan import Plan
 from tests.strategies import graphs, joined, plan_of
 
 EVERY = {**STRATEGIES, "sequential": sequential}
+ANY = st.one_of(graphs(), graphs(recorded=True, most_ops=8))
 
 
 def hold(graph: Graph, plan: Plan) -> None:
@@ -32,40 +33,72 @@ def hold(graph: Graph, plan: Plan) -> None:
 
 
 @pytest.mark.parametrize("strategy", EVERY)
-@given(graph=graphs())
+@given(graph=ANY)
 def test_every_strategy_keeps_the_promises(strategy: str, graph: Graph) -> None:
     plan = EVERY[strategy](graph)
     hold(graph, plan)
     for group in plan.groups:
         classes = {graph.ops[op].op_class for op in group.ops}
-        assert len(group.ops) == 1 or OpClass.OPAQUE not in classes
+        launched = [op for op in group.ops if graph.ops[op].is_compute]
+        assert len(launched) <= 1 or OpClass.OPAQUE not in classes
+        assert check_connection(graph, group, horizontal=plan.horizontal) is None
     assert [group.id for group in plan.groups] == list(range(len(plan.groups)))
     assert all(refusal.nbytes >= 0 for refusal in plan.refusals)
 
 
-@given(data=st.data(), graph=graphs())
+@given(data=st.data(), graph=ANY)
 def test_every_legal_partition_keeps_the_promises(data: st.DataObject, graph: Graph) -> None:
     hold(graph, plan_of(data.draw(joined(graph)).ordered()))
 
 
 @pytest.mark.parametrize("strategy", EVERY)
-@given(graph=graphs())
+@given(graph=ANY)
 def test_every_pair_of_neighbours_shares_a_group_or_has_a_refusal(
     strategy: str, graph: Graph
 ) -> None:
     plan = EVERY[strategy](graph)
     home = {op: group.id for group in plan.groups for op in group.ops}
     apart = [
-        (producer, op.id)
-        for op in graph.ops
-        for producer in op.predecessors
-        if home[producer] != home[op.id]
+        (producer, consumer)
+        for producer, consumer in neighbours(graph)
+        if home[producer] != home[consumer]
     ]
     assert [(refusal.producer, refusal.consumer) for refusal in plan.refusals] == apart
     assert all(refusal.reason for refusal in plan.refusals)
 
 
-@given(graph=graphs())
+@given(graph=ANY)
+def test_neighbours_are_what_a_walk_through_views_finds(graph: Graph) -> None:
+    """Every op that hands its result on, one edge at a time; at module level nothing is a view."""
+    recorded = all(op.origin is Origin.ATEN for op in graph.ops)
+    found = set()
+    for producer in graph.ops:
+        reached, pending = set(), list(graph.consumers[producer.id])
+        while pending:
+            op = graph.ops[pending.pop()]
+            if op.id in reached:
+                continue
+            reached.add(op.id)
+            if recorded and not op.is_compute:
+                pending += graph.consumers[op.id]
+        if producer.is_compute or not recorded:
+            ends = {op for op in reached if graph.ops[op].is_compute or not recorded}
+            found |= {(producer.id, op) for op in ends}
+    assert set(neighbours(graph)) == found
+    assert len(neighbours(graph)) == len(found)
+
+
+@given(graph=graphs(recorded=True))
+def test_groups_of_a_recorded_graph_are_named_by_their_operators(graph: Graph) -> None:
+    for group in STRATEGIES["extended"](graph).groups:
+        operators = [graph.ops[op] for op in group.ops if graph.ops[op].is_compute]
+        if len(operators) > 1:
+            assert group.pattern.split("_")[0] in operators[0].target
+        else:
+            assert group.pattern == ("Unfused" if operators else "View or control")
+
+
+@given(graph=ANY)
 def test_every_op_is_counted_zero_or_unknown_with_a_reason(graph: Graph) -> None:
     assert all(op.work.why for op in graph.ops if op.work.status is Status.UNKNOWN)
     counted = sum(op.work.flops for op in graph.ops if op.work.status is Status.COUNTED)
@@ -73,7 +106,7 @@ def test_every_op_is_counted_zero_or_unknown_with_a_reason(graph: Graph) -> None
 
 
 @pytest.mark.parametrize("strategy", EVERY)
-@given(graph=graphs())
+@given(graph=ANY)
 def test_a_group_of_one_moves_what_its_op_moves(strategy: str, graph: Graph) -> None:
     plan = EVERY[strategy](graph)
     for group, price in zip(plan.groups, cost(graph, plan).groups, strict=True):

@@ -12,6 +12,13 @@ METHOD_CALL = "Method call"
 """Pattern of a group of one `call_method` op: priced and launched, but no operator."""
 
 
+NO_LAUNCH = "View or control"
+"""Pattern of a group without a compute op in a recorded graph: neither launched nor counted."""
+
+UNCOUNTED = frozenset({METHOD_CALL, NO_LAUNCH})
+"""Patterns of groups that hold no operator."""
+
+
 class Rule(Enum):
     """Why two neighbouring groups were not joined."""
 
@@ -22,6 +29,7 @@ class Rule(Enum):
     CYCLE = "cycle"  # joined, two groups would depend on each other
     NOT_AN_OPERATOR = "not an operator"  # the strategy looks at module and function calls only
     UNKNOWN_OP = "unknown op"  # what no table knows never fuses
+    SECOND_CONTRACTION = "second contraction"  # the group has one, and no row asks for two
     STRATEGY = "strategy"  # the strategy joins nothing
 
 
@@ -50,8 +58,12 @@ class Refusal:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """A partition: every op of the graph in exactly one group, groups in an order that runs."""
+    """A partition: every op of the graph in exactly one group, groups in an order that runs.
+
+    `horizontal` says that the strategy also joins ops that only read the same tensor.
+    """
 
     strategy: str
     groups: tuple[Group, ...]
     refusals: tuple[Refusal, ...]
+    horizontal: bool = False

@@ -144,6 +144,29 @@ def test_shared_inputs_and_weights_are_compulsory_once() -> None:
     assert cost(graph, plan_of([(0,), (1,), (2,)])).nbytes == 3 * (40 + 20 + 4)
 
 
+def test_a_scatter_writes_what_its_index_selects_and_leaves_the_rest() -> None:
+    build = Builder()
+    cache = build.tensor("cache", (10,), role=Role.BUFFER)  # 40 bytes
+    row = build.tensor("row", (1,), role=Role.INPUT)
+    build.op("put", Kind.SCATTER, inputs=[row, cache], writes=[cache], scatters=(Gather(cache, 4),))
+    made = build.op("all", Kind.RELU, inputs=[cache], shape=(10,))
+    graph = build.finish([made])
+    assert group_traffic(graph, [0]) == Traffic(reads=4, parameters=4, writes=4)
+    assert group_traffic(graph, [1]) == Traffic(reads=0, parameters=40, writes=40)
+    assert group_traffic(graph, [0, 1]) == Traffic(reads=4, parameters=40, writes=44)
+    assert graph.compulsory_bytes == 4 + 40 + 44
+    assert graph.flows.orders == {(0, 1)}
+
+
+def test_a_scatter_beside_a_whole_write_has_no_limit() -> None:
+    build = Builder()
+    table = build.tensor("table", (10,), role=Role.INPUT)
+    half = build.tensor("half", (5,), storage=build.tensors[table].storage)
+    build.op("put", Kind.SCATTER, writes=[half, table], scatters=(Gather(half, 4),))
+    graph = build.finish([])
+    assert group_traffic(graph, [0]).writes == 40
+
+
 def test_uninitialised_memory_that_is_read_is_no_compulsory_input() -> None:
     build = Builder()
     scratch = build.tensor("scratch", (10,))
@@ -155,7 +178,7 @@ def test_uninitialised_memory_that_is_read_is_no_compulsory_input() -> None:
     assert graph.compulsory_bytes == 4
 
 
-@given(st.data(), graphs(gathers=False))
+@given(st.data(), graphs(gathers=False, scatters=False))
 def test_traffic_agrees_with_a_byte_by_byte_run(data: st.DataObject, graph: Graph) -> None:
     everything = [op.id for op in graph.ops]
     group = data.draw(st.lists(st.sampled_from(everything), min_size=1, unique=True))

@@ -1,13 +1,19 @@
 from __future__ import annotations
 
+from dataclasses import replace
+
+import pytest
+
 from fuseline.fusion import Violation, find_violations
 from fuseline.fusion.legality import (
+    check_batch_statistics,
     check_connection,
     check_contractions,
     check_coverage,
     check_order,
+    check_unknown,
 )
-from fuseline.graph import Builder, Graph, Kind, Role
+from fuseline.graph import Builder, Graph, Kind, OpClass, Origin, Role
 from fuseline.plan import Group
 from tests.strategies import plan_of
 
@@ -81,3 +87,84 @@ def test_one_contraction_a_kernel() -> None:
 def test_everything_wrong_is_told_in_order() -> None:
     rules = [found.rule for found in find_violations(diamond(), plan_of([(0, 3, 4), (1,)]))]
     assert rules == ["coverage", "order", "connection", "one contraction"]
+
+
+def attention() -> Graph:
+    """scores -> scale -> softmax -> values, and a projection of the values."""
+    build = Builder()
+    x = build.tensor("x", (2, 4, 4), role=Role.INPUT)
+    a = build.op("scores", Kind.MATMUL, inputs=[x], shape=(2, 4, 4))
+    b = build.op("scale", Kind.MUL, inputs=[a], shape=(2, 4, 4))
+    c = build.op("weights", Kind.SOFTMAX, inputs=[b], shape=(2, 4, 4))
+    d = build.op("values", Kind.MATMUL, inputs=[c, x], shape=(2, 4, 4))
+    w = build.tensor("w", (4, 4), role=Role.PARAMETER)
+    e = build.op("out", Kind.LINEAR, inputs=[d], parameters=[w], shape=(2, 4, 4))
+    return build.finish([e])
+
+
+def test_scores_and_values_of_one_attention_may_share_a_kernel() -> None:
+    graph = attention()
+    assert check_contractions(graph, Group(0, (0, 1, 2, 3), "")) is None
+    told = "3 contractions in one kernel (scores, values, out)"
+    assert check_contractions(graph, Group(0, (0, 1, 2, 3, 4), "")) == Violation(
+        0, "one contraction", told
+    )
+
+
+@pytest.mark.parametrize("ops", [(0, 1, 3), (0, 3), (3, 4)])
+def test_two_contractions_that_are_no_whole_attention_may_not(ops: tuple[int, ...]) -> None:
+    found = check_contractions(attention(), Group(0, ops, ""))
+    assert found is not None
+    assert found.reason.startswith("2 contractions in one kernel (")
+
+
+def test_ops_that_read_one_tensor_hang_together_where_the_strategy_is_horizontal() -> None:
+    graph = diamond()
+    assert check_connection(graph, Group(0, (0, 4), ""), horizontal=True) is None
+    assert check_connection(graph, Group(0, (1, 4), ""), horizontal=True) == Violation(
+        0, "connection", "stray shares no operand with the rest"
+    )
+    plan = plan_of([(0, 4), (1,), (2,), (3,)])
+    assert [found.rule for found in find_violations(graph, plan)] == ["connection"]
+    assert find_violations(graph, replace(plan, horizontal=True)) == ()
+
+
+def test_a_shared_weight_is_no_connection() -> None:
+    build = Builder()
+    w = build.tensor("w", (4,), role=Role.PARAMETER)
+    for name in ("a", "b"):
+        x = build.tensor(f"x_{name}", (4,), role=Role.INPUT)
+        build.op(name, Kind.MUL, inputs=[x, w], shape=(4,))
+    found = check_connection(build.finish([]), Group(0, (0, 1), ""), horizontal=True)
+    assert found is not None
+
+
+def test_what_leaves_the_device_shares_no_kernel() -> None:
+    build = Builder()
+    x = build.tensor("x", (4,), role=Role.INPUT)
+    y = build.op("sum", Kind.SUM, inputs=[x], shape=())
+    build.op("item", Kind.HOST_READ, inputs=[y])
+    graph = build.finish([y])
+    assert check_unknown(graph, Group(0, (1,), "")) is None
+    assert check_unknown(graph, Group(0, (0, 1), "")) == Violation(
+        0, "unknown op", "item gives its result to the host, which ends a kernel"
+    )
+
+
+def test_batch_statistics_are_waited_for_through_views() -> None:
+    build = Builder()
+    x = build.tensor("x", (2, 4), role=Role.INPUT)
+    y = build.op("fc", Kind.LINEAR, inputs=[x], shape=(2, 4), origin=Origin.ATEN)
+    v = build.tensor("v", (2, 4), storage=build.tensors[y].storage)
+    view = {"op_class": OpClass.VIEW, "origin": Origin.ATEN}
+    build.op("view", Kind.RESHAPE, inputs=[y], outputs=[v], **view)
+    z = build.op(
+        "bn",
+        Kind.BATCHNORM,
+        inputs=[v],
+        shape=(2, 4),
+        op_class=OpClass.REDUCTION,
+        origin=Origin.ATEN,
+    )
+    found = check_batch_statistics(build.finish([z]), Group(0, (0, 1, 2), ""))
+    assert found == Violation(0, "batch statistics", "bn needs all of fc before it can start")

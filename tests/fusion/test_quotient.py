@@ -58,6 +58,23 @@ def test_ordered_is_a_partition_in_an_order_that_runs(data: st.DataObject, graph
         assert sorted(quotient.members[quotient.group_of[ops[0]]]) == list(ops)
 
 
+@given(st.data(), st.one_of(dags(), graphs()))
+def test_try_join_agrees_with_brute_force(data: st.DataObject, graph: Graph) -> None:
+    quotient = data.draw(joined(graph))
+    every = [op.id for op in graph.ops]
+    ops = data.draw(st.lists(st.sampled_from(every), min_size=1, max_size=5, unique=True))
+    wanted = {quotient.group_of[op] for op in ops}
+    before = list(quotient.group_of)
+    merged = [min(wanted) if group in wanted else group for group in before]
+    assert quotient.try_join(ops) == (not has_cycle(graph, merged))
+    if has_cycle(graph, merged):
+        assert quotient.group_of == before
+    else:
+        assert len({quotient.group_of[op] for op in ops}) == 1
+    place = {op: position for position, group in enumerate(quotient.ordered()) for op in group}
+    assert all(place[earlier] <= place[later] for earlier, later in edges(graph))
+
+
 def test_a_join_moves_what_lies_between() -> None:
     build = Builder()
     x = build.tensor("x", (1,), role=Role.INPUT)

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from math import prod
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -54,7 +56,66 @@ def test_channel_halves_of_a_concatenation_are_two_cells() -> None:
     assert (cells.nbytes, cells.masks[left], cells.masks[right]) == (32, 0b01, 0b10)
 
 
-@given(st.lists(strided_tensors(), min_size=1, max_size=4))
+def test_halves_and_steps_of_every_row_are_cut_in_one_row() -> None:
+    # [1, 128, 4096, 128] of 2 bytes: whole, left and right halves, every second column
+    strides = (1 << 26, 1 << 19, 128, 1)
+    views = [
+        view_of(tensor((1, 128, 4096, size), (*strides[:3], step), offset, "bfloat16"))
+        for size, offset, step in ((128, 0, 1), (64, 0, 1), (64, 64, 1), (64, 0, 2))
+    ]
+    cells = cut(tuple(views))
+    rows = 128 * 4096
+    assert cells.nbytes == 2 * rows  # a cell is one column of all rows
+    assert [cells.masks[view].bit_count() for view in views] == [128, 64, 64, 64]
+    assert max(cells.masks.values()).bit_length() == 128
+
+
+def test_slices_of_a_fused_projection_are_three_cells() -> None:
+    width, rows = 16384, 4096
+    whole = view_of(tensor((rows, 3 * width), (3 * width, 1)))
+    parts = [view_of(tensor((rows, width), (3 * width, 1), n * width)) for n in range(3)]
+    cells = cut((whole, *parts))
+    assert cells.nbytes == 4 * width * rows
+    assert [cells.masks[view] for view in (whole, *parts)] == [0b111, 0b001, 0b010, 0b100]
+
+
+def test_periods_within_periods() -> None:
+    # [6, 4, 8]: the first two of each four rows, and in them the left half of each row
+    top, left = tensor((6, 2, 8), (32, 8, 1)), tensor((6, 4, 4), (32, 8, 1))
+    cells = cut((view_of(tensor((192,), (1,))), view_of(top), view_of(left)))
+    assert cells.nbytes == 6 * 4 * 4
+    assert [mask.bit_count() for mask in cells.masks.values()] == [8, 4, 4]
+
+
+def test_rows_that_differ_share_no_period() -> None:
+    first, left = view_of(tensor((1, 8), (8, 1))), view_of(tensor((6, 4), (8, 1)))
+    cells = cut((first, left))
+    assert cells.nbytes == 16
+    assert [cells.masks[view].bit_count() for view in (first, left)] == [2, 6]
+
+
+@st.composite
+def slices_of_one_tensor(draw: st.DrawFn) -> list[Tensor]:
+    """Windows of one dense tensor, most of them whole along its outer axes."""
+    sizes = tuple(draw(st.integers(1, 4)) for _ in range(draw(st.integers(1, 4))))
+    strides = tuple(prod(sizes[axis + 1 :]) for axis in range(len(sizes)))
+    windows = []
+    for _ in range(draw(st.integers(1, 4))):
+        shape, steps, offset = list(sizes), list(strides), 0
+        for axis in range(draw(st.integers(0, len(sizes))), len(sizes)):
+            start = draw(st.integers(0, sizes[axis] - 1))
+            step = draw(st.integers(1, 2))
+            shape[axis] = draw(st.integers(1, (sizes[axis] - start + step - 1) // step))
+            steps[axis] *= step
+            offset += start * strides[axis]
+        order = draw(st.permutations(range(len(sizes))))
+        windows.append(
+            tensor(tuple(shape[n] for n in order), tuple(steps[n] for n in order), offset, "uint8")
+        )
+    return windows
+
+
+@given(st.one_of(st.lists(strided_tensors(), min_size=1, max_size=4), slices_of_one_tensor()))
 def test_cells_agree_with_sets_of_byte_addresses(windows: list[Tensor]) -> None:
     views = [view_of(window) for window in windows]
     cells = cut(tuple(views))

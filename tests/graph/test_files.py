@@ -143,6 +143,18 @@ def _put(collection: str, index: int, field: str, value: object) -> Damage:
             "op 'pick' gathers a negative number of bytes",
         ),
         (
+            _put("ops", 0, "scatters", [{"tensor": 44, "nbytes": 1}]),
+            "op 'pick' names a tensor that is not there",
+        ),
+        (
+            _put("ops", 0, "scatters", [{"tensor": 0, "nbytes": -1}]),
+            "op 'pick' scatters a negative number of bytes",
+        ),
+        (
+            lambda graph: graph.__setitem__("folded", [{**graph["ops"][1], "predecessors": []}]),
+            "op 0 has id 1",
+        ),
+        (
             _put("ops", 0, "predecessors", [0]),
             "op 'pick' takes the result of an op that does not come before it",
         ),

@@ -24,7 +24,7 @@ from fuseline.report.terminal import (
 
 @pytest.fixture(scope="module")
 def vit() -> Graph:
-    return capture("vit_b_16")
+    return capture("vit_b_16", via="module")
 
 
 @pytest.fixture(scope="module")
@@ -156,7 +156,7 @@ def test_the_balance_splits_single_ops_by_whether_they_launch(vit: Graph) -> Non
 
 
 def test_squeeze_excitation_chains_are_reported_illegal() -> None:
-    graph = capture("efficientnet_b0")
+    graph = capture("efficientnet_b0", via="module")
     balance = analyse_balance(graph, "fusion")
     assert {row.rule for row in balance.illegal} == {"one contraction"}
     assert len(balance.illegal) == 32

@@ -75,6 +75,31 @@ def _named(call: Call, names: tuple[str, ...], place: int) -> Shape:
     return next((call.named[name] for name in names if name in call.named), call.inputs[place])
 
 
+@formula(Kind.GROUPED_MM)
+def grouped_mm(call: Call) -> tuple[int, int]:
+    """Every row, or column, meets the matrix of one group: 2*M*K*N.
+
+    [M, K] @ [G, K, N] with M cut in groups, [M, K] @ [K, N] with K cut, [G, M, K] @ [K, N] with N
+    cut; [G, M, K] @ [G, K, N] is a batched product: 2*G*M*K*N.
+    """
+    left, right = call.source, _named(call, ("mat2", "mat_b"), 1)
+    groups = left[0] if len(left) > len(right) else 1
+    return 2 * prod(left) // max(groups, 1) * right[-1], bias(call, call.out)
+
+
+@formula(Kind.DEFORM_CONV2D)
+def deformable_convolution(call: Call) -> tuple[int, int]:
+    """A convolution, 2 * Ci/groups * prod(k) an output, of sampled taps.
+
+    Other work: every tap of every input channel is a bilinear sample, 9 steps, and 1 for its mask.
+    """
+    _, *taps = operand(call, "weight")
+    batch, channels, *_ = call.source
+    samples = batch * channels * prod(taps[1:]) * prod(call.outputs[0][-2:])
+    other = samples * (9 + ("mask" in call.named)) + bias(call, call.out)
+    return 2 * call.out * prod(taps), other
+
+
 @formula(Kind.EINSUM)
 def einsum(call: Call) -> tuple[int, int]:
     """2 x the multiply-accumulates of the pairwise contractions, left to right."""

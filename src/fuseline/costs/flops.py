@@ -15,7 +15,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from math import prod
 
-from fuseline.graph import Kind, Status, Work
+from fuseline.errors import InputError, foreign_code
+from fuseline.graph import Kind, OpClass, Status, Work
 
 Shape = tuple[int, ...]
 
@@ -82,11 +83,72 @@ def no_work(why: str, *kinds: Kind) -> None:
         NO_WORK[kind] = why
 
 
+@dataclass(frozen=True, slots=True)
+class CustomOp:
+    """What a user says of an op that no table knows: its formula, and the class that rules see."""
+
+    formula: Formula
+    op_class: OpClass
+
+
+CUSTOM: dict[str, CustomOp] = {}
+"""Users' own ops, by `namespace::name`."""
+
+
+def register_op(target: str, formula: Formula, op_class: OpClass = OpClass.OPAQUE) -> None:
+    """Price the custom op `target` (`namespace::name`, as `torch.library` names it).
+
+    `formula` takes a `Call` (shapes of the arguments by name, and scalars) and returns (FLOPs of
+    contractions, other FLOPs). `op_class` says what fusion rules may do with it; an OPAQUE op is
+    counted and never fuses.
+
+    Raises `InputError` for a name without a namespace, a class that is no op's, or a second
+    formula for one op.
+
+    >>> register_op("mylib::rope", lambda call: (0, 3 * call.out), OpClass.ELEMENTWISE)
+    >>> CUSTOM.pop("mylib::rope").op_class
+    <OpClass.ELEMENTWISE: 'elementwise'>
+    """
+    namespace, colons, name = target.partition("::")
+    if not (namespace and colons and name):
+        raise InputError(f"'{target}' is no op's name: write it as namespace::name")
+    if not isinstance(op_class, OpClass):
+        raise InputError(f"the class of '{target}' is an OpClass, not {op_class!r}")
+    if target in CUSTOM:
+        raise InputError(f"'{target}' has a formula already")
+    CUSTOM[target] = CustomOp(formula, op_class)
+
+
+def count_custom(target: str, call: Call) -> Work:
+    """What a user's op computes, by the formula registered for it."""
+    with foreign_code(f"the formula of '{target}' failed"):
+        flops, other_flops = CUSTOM[target].formula(call)
+    if min(flops, other_flops) < 0 or not all(isinstance(n, int) for n in (flops, other_flops)):
+        raise InputError(f"the formula of '{target}' gave {flops!r}, {other_flops!r}: not counts")
+    return Work(flops, other_flops, Status.COUNTED, "a formula that the user registered")
+
+
+def masked_flops(call: Call, flops: int) -> int:
+    """Of an attention op's `flops`, those on pairs (query, key) that a causal mask throws away.
+
+    Query i of L sees keys 0..i of S. Says nothing of masks that are tensors: their values are
+    not read.
+
+    >>> masked_flops(Call((), (), {"query": (4, 8), "key": (4, 8)}, {"is_causal": True}), 160)
+    60
+    """
+    if not call.flag("is_causal") or not {"query", "key"} <= call.named.keys():
+        return 0
+    queries, keys = call.named["query"][-2], call.named["key"][-2]
+    seen = sum(min(query + 1, keys) for query in range(queries))
+    return flops * (queries * keys - seen) // (queries * keys) if queries * keys else 0
+
+
 def count_work(kind: Kind, call: Call) -> Work:
     """What one op computes, and how that is known.
 
     >>> count_work(Kind.LINEAR, Call(((197, 768),), ((197, 3072),), {"weight": (3072, 768)}))
-    Work(flops=929562624, other_flops=0, status=<Status.COUNTED: 'counted'>, why='')
+    Work(flops=929562624, other_flops=0, status=<Status.COUNTED: 'counted'>, why='', masked_flops=0)
     >>> count_work(Kind.UNKNOWN, Call(((8,),), ((8,),))).status
     <Status.UNKNOWN: 'unknown'>
     """
@@ -100,7 +162,7 @@ def count_work(kind: Kind, call: Call) -> Work:
         return Work(0, 0, Status.UNKNOWN, str(error))
     if not flops and not other_flops:
         return Work(0, 0, Status.ZERO, "no arithmetic at these shapes and settings")
-    return Work(flops, other_flops, Status.COUNTED)
+    return Work(flops, other_flops, Status.COUNTED, "", masked_flops(call, flops))
 
 
 def operand(call: Call, name: str) -> Shape:

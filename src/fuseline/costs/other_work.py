@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from math import prod
+from math import ceil, log2, prod
 
 from fuseline.costs.flops import Call, Formula, MissingShapeError, formula, no_work, operand
 from fuseline.graph import Kind
@@ -17,6 +17,7 @@ STEPS: dict[Kind, int] = {
     Kind.POW: 1,
     Kind.ELEMENTWISE_UNARY: 1,  # neg, exp, sqrt, ...: one function a element
     Kind.ELEMENTWISE_BINARY: 1,  # maximum, remainder, ...
+    Kind.ELEMENTWISE_TERNARY: 3,  # addcmul, addcdiv, lerp, cross: two products or so and a sum
     Kind.COMPARE: 1,
     Kind.WHERE: 1,
     Kind.CLAMP: 2,  # two comparisons
@@ -36,6 +37,8 @@ STEPS: dict[Kind, int] = {
     Kind.MISH: 5,  # x * tanh(softplus(x))
     Kind.HARDSIGMOID: 4,  # clamp(x + 3) / 6
     Kind.HARDSWISH: 5,  # x * hardsigmoid(x)
+    Kind.QUANTIZE: 5,  # multiply, round, add the zero point, clamp (2)
+    Kind.DEQUANTIZE: 2,  # subtract the zero point, multiply
 }
 
 
@@ -140,9 +143,53 @@ def norm(call: Call) -> tuple[int, int]:
     return 0, 2 * prod(call.source) + call.out
 
 
+@formula(Kind.DISTANCE)
+def distance(call: Call) -> tuple[int, int]:
+    """[..., P, M], [..., R, M] -> [..., P, R]: subtract, power, add: 3*M an output; and a root."""
+    return 0, call.out * (3 * call.source[-1] + 1)
+
+
+def _row(call: Call, shape: tuple[int, ...]) -> int:
+    """Elements of `shape` along the dimension `dim`; along the last where there is none."""
+    axis = call.attributes.get("dim", -1)
+    return shape[axis if isinstance(axis, int) else -1] if shape else 1
+
+
+@formula(Kind.SORT)
+def sort(call: Call) -> tuple[int, int]:
+    """Rows of n: n * ceil(log2 n) comparisons each, as merging sorts do; top-k likewise."""
+    row = _row(call, call.source)
+    return 0, prod(call.source) * (ceil(log2(row)) if row > 1 else 0)
+
+
+@formula(Kind.SEARCH)
+def search(call: Call) -> tuple[int, int]:
+    """Bisection of n sorted boundaries: ceil(log2(n + 1)) comparisons an output element."""
+    table = next((call.named[n] for n in ("sorted_sequence", "boundaries") if n in call.named), ())
+    if not table:
+        raise MissingShapeError("its formula needs the shape of its boundaries")
+    return 0, call.out * ceil(log2(table[-1] + 1))
+
+
+@formula(Kind.FFT)
+def fourier(call: Call) -> tuple[int, int]:
+    """5 * N * log2 n steps over N complex numbers, along each dimension of n: the usual nominal
+    count. Between real and complex along the last dimension: half of that.
+    """
+    dims = call.attributes.get("dim")
+    if not isinstance(dims, (list, tuple)):
+        raise MissingShapeError("its formula needs 'dim'")
+    real = max(call.source, call.outputs[0], key=prod)  # the full side of a real transform
+    half = call.source != call.outputs[0]
+    steps = sum(5 * log2(real[dim]) for dim in dims if isinstance(dim, int) and real[dim] > 1)
+    return 0, round(prod(real) * steps / (2 if half else 1))
+
+
 def _taps(call: Call, spatial: int) -> int:
     match call.attributes.get("kernel_size"):
         case int(side):
+            return side**spatial
+        case [int(side)]:  # one size for every dimension
             return side**spatial
         case [*sides]:
             return prod(int(side) for side in sides if isinstance(side, int))
@@ -188,14 +235,87 @@ def adaptive_max_pool(call: Call) -> tuple[int, int]:
     return 0, _binned(call)
 
 
+INTERPOLATION: dict[str, int] = {
+    "nearest": 0,
+    "nearest-exact": 0,
+    "linear": 3,  # subtract, multiply, add
+    "bilinear": 9,  # three linear ones
+    "trilinear": 21,  # seven
+    "bicubic": 35,  # five cubic ones of 4 multiplications and 3 additions
+}
+"""Steps to interpolate one element, by mode; weights are computed once a point, not counted."""
+
+
 @formula(Kind.UPSAMPLE)
 def upsample(call: Call) -> tuple[int, int]:
-    """Nearest copies. Linear in d dimensions: 2^d - 1 interpolations of 3 steps an output."""
-    mode = call.attributes.get("mode", "nearest")
-    dimensions = {"nearest": 0, "nearest-exact": 0, "linear": 1, "bilinear": 2, "trilinear": 3}
-    if mode not in dimensions:
+    """Nearest copies; the others interpolate every output element.
+
+    With antialiasing a row or column of an output takes every tap under its filter: a
+    multiplication and an addition each, columns first.
+    """
+    mode = str(call.attributes.get("mode", "nearest"))
+    if mode not in INTERPOLATION:
         raise MissingShapeError(f"no formula for mode '{mode}'")
-    return 0, call.out * 3 * (2 ** dimensions[str(mode)] - 1)
+    if not call.flag("antialias"):
+        return 0, call.out * INTERPOLATION[mode]
+    (rows, columns), (high, wide) = call.source[-2:], call.outputs[0][-2:]
+    radius = 2 if mode == "bicubic" else 1
+    across = 2 * ceil(radius * max(1.0, columns / wide)) + 1
+    down = 2 * ceil(radius * max(1.0, rows / high)) + 1
+    return 0, 2 * (call.out // max(high, 1)) * (rows * across + high * down)
+
+
+@formula(Kind.GRID_SAMPLE)
+def grid_sample(call: Call) -> tuple[int, int]:
+    """Interpolates every output element at the point that the grid gives."""
+    spatial = len(call.outputs[0]) - 2
+    linear = {2: "bilinear", 3: "trilinear"}.get(spatial, "linear")
+    modes = {0: linear, 1: "nearest", 2: "bicubic"}
+    mode = call.attributes.get("interpolation_mode", call.attributes.get("mode", 0))
+    name = modes.get(mode, "") if isinstance(mode, int) else str(mode)
+    if name not in INTERPOLATION:
+        raise MissingShapeError(f"no formula for mode '{mode}'")
+    return 0, call.out * INTERPOLATION[name]
+
+
+@formula(Kind.ROI_POOL)
+def roi_align(call: Call) -> tuple[int, int]:
+    """Every output averages r x r bilinear samples, r the sampling ratio: 10 steps each."""
+    ratio = call.attributes.get("sampling_ratio")
+    if not isinstance(ratio, int) or ratio < 1:
+        raise MissingShapeError("its samples depend on the size of each region")
+    return 0, call.out * ratio * ratio * (INTERPOLATION["bilinear"] + 1)
+
+
+@formula(Kind.SUPPRESS)
+def suppress(call: Call) -> tuple[int, int]:
+    """Overlap of every pair of n boxes: 4 comparisons, 4 subtractions, 2 clamps, a product, a sum,
+    a difference and a division: 14 steps each of n*(n-1)/2.
+    """
+    boxes = call.inputs[0][0]
+    return 0, 14 * (boxes * (boxes - 1) // 2)
+
+
+@formula(Kind.FOLD, Kind.SELECT_IF, Kind.HISTOGRAM)
+def visit(call: Call) -> tuple[int, int]:
+    """One step an input element: an addition (fold, histogram), a test (nonzero, masked select)."""
+    return 0, prod(call.source)
+
+
+@formula(Kind.SOLVE_TRIANGULAR)
+def solve_triangular(call: Call) -> tuple[int, int]:
+    """A [..., n, n], B [..., n, k]: n*(n-1)/2 products and sums, n divisions a column: n*n*k."""
+    return 0, call.out * call.source[-1]
+
+
+@formula(Kind.SCATTER_REDUCE)
+def scatter_reduce(call: Call) -> tuple[int, int]:
+    """One step an element that is scattered."""
+    names = ("src", "source", "values")
+    scattered = next((call.named[name] for name in names if name in call.named), None)
+    if scattered is None:
+        raise MissingShapeError("its formula needs the shape of what is scattered")
+    return 0, prod(scattered)
 
 
 @formula(Kind.EMBEDDING_BAG)
@@ -223,5 +343,13 @@ no_work(
     Kind.FILL,
 )
 no_work("changes the number format, computes nothing", Kind.CAST)
-no_work("selects rows, computes nothing", Kind.EMBEDDING, Kind.INDEX, Kind.RELATIVE_POSITION_BIAS)
+no_work(
+    "selects rows, computes nothing",
+    Kind.EMBEDDING,
+    Kind.INDEX,
+    Kind.RELATIVE_POSITION_BIAS,
+    Kind.SCATTER,
+)
+no_work("draws random numbers: a generator's steps are not counted", Kind.RANDOM)
+no_work("takes a value to the host, computes nothing", Kind.HOST_READ)
 no_work("host-side bookkeeping", Kind.CONTROL)

@@ -14,7 +14,6 @@ tiled kernel may re-read operands.
 
 from __future__ import annotations
 
-from collections import defaultdict
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -39,22 +38,25 @@ def group_traffic(graph: Graph, ops: Iterable[int]) -> Traffic:
     """What one kernel made of `ops` (ids) moves [bytes]. Views and control ops move nothing."""
     flows = graph.flows
     inside = frozenset(ops)
-    taken: dict[int, list[Flow]] = defaultdict(list)
-    left: dict[tuple[int, int], list[Flow]] = defaultdict(list)
+    taken: dict[int, list[Flow]] = {}
+    left: dict[tuple[int, int], list[Flow]] = {}
     for op in inside:
         for flow in flows.read_by[op]:
             if flow.writer not in inside:
-                taken[flow.storage].append(flow)
+                taken.setdefault(flow.storage, []).append(flow)
         for flow in flows.written_by[op]:
             if flow.reader not in inside:
-                left[flow.storage, flow.writer].append(_unlimited(flow))
-    reads = parameters = 0
+                left.setdefault((flow.storage, op), []).append(_unlimited(flow))
+    reads = parameters = writes = 0
     for storage, found in taken.items():
         if graph.storages[storage].role in HELD_ROLES:
             parameters += flows.nbytes(found)
         else:
             reads += flows.nbytes(found)
-    return Traffic(reads, parameters, sum(flows.nbytes(found) for found in left.values()))
+    for written, found in left.items():
+        nbytes = flows.nbytes(found)
+        writes += min(nbytes, flows.write_limits.get(written, nbytes))
+    return Traffic(reads, parameters, writes)
 
 
 def _unlimited(flow: Flow) -> Flow:

@@ -7,6 +7,8 @@ change rank.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from fuseline.graph import Graph
 from fuseline.plan import Plan
 
@@ -47,9 +49,7 @@ class Quotient:
 
         It does where `second` also depends on `first` through a third group.
         """
-        return any(
-            first in self._groups(self._before, group) for group in self._between(first, second)
-        )
+        return any(first in self._needs(group) for group in self._between(first, second))
 
     def join(self, first: int, second: int) -> int:
         """Merge two groups that `would_cycle` allows; returns the name of the merged group."""
@@ -67,6 +67,22 @@ class Quotient:
         self.members[second] = []
         return first
 
+    def try_join(self, ops: Iterable[int]) -> bool:
+        """Merge the groups of `ops` into one, all of them or, where that closes a cycle, none.
+
+        A path between two of them through others may also lead through a third one of them, so
+        pair by pair will not do: the check looks at all of them at once. Joined by rank, no step
+        on the way closes a cycle then.
+        """
+        wanted = sorted({self.group_of[op] for op in ops}, key=self._rank.__getitem__)
+        between = self._above(wanted, self._rank[wanted[0]])
+        if any(not self._needs(group).isdisjoint(wanted) for group in between):
+            return False
+        merged = wanted[0]
+        for group in wanted[1:]:
+            merged = self.join(merged, group)
+        return True
+
     def ordered(self) -> list[tuple[int, ...]]:
         """The groups' ops, each in program order, in an order that runs."""
         groups = [group for group, ops in enumerate(self.members) if ops]
@@ -81,15 +97,21 @@ class Quotient:
 
     def _between(self, first: int, second: int) -> set[int]:
         """Groups ranked after `first` that `second` depends on, directly or not."""
-        floor = self._rank[first]
+        return self._above([second], self._rank[first])
+
+    def _above(self, start: list[int], floor: int) -> set[int]:
+        """Groups ranked above `floor` that any of `start` depends on, those of `start` apart."""
         found: set[int] = set()
-        pending = [second]
+        pending = list(start)
         while pending:
-            for group in self._groups(self._before, pending.pop()):
-                if self._rank[group] > floor and group not in found:
+            for group in self._needs(pending.pop()):
+                if self._rank[group] > floor and group not in found and group not in start:
                     found.add(group)
                     pending.append(group)
         return found
+
+    def _needs(self, group: int) -> set[int]:
+        return self._groups(self._before, group)
 
     def _reach(self, edges: list[list[int]], start: int, ceiling: int) -> set[int]:
         """Groups ranked before `ceiling` that depend on `start`, directly or not."""

@@ -83,6 +83,7 @@ class Builder:
         module_class: str = "",
         work: Work | None = None,
         gathers: tuple[Gather, ...] = (),
+        scatters: tuple[Gather, ...] = (),
         hidden_bytes: int = 0,
     ) -> int:
         """Add an op. With `shape` it makes one new dense tensor, whose id is returned; else -1.
@@ -113,6 +114,7 @@ class Builder:
                 module_class=module_class,
                 work=work or (_UNKNOWN if kind is Kind.UNKNOWN else _NO_WORK),
                 gathers=gathers,
+                scatters=scatters,
                 hidden_bytes=hidden_bytes,
             )
         )

@@ -22,6 +22,10 @@ ITEM_BYTES: dict[str, int] = {
     "float8_e4m3fnuz": 1,
     "float8_e5m2": 1,
     "float8_e5m2fnuz": 1,
+    "float8_e8m0fnu": 1,
+    "qint8": 1,
+    "quint8": 1,
+    "qint32": 4,
     "float16": 2,
     "bfloat16": 2,
     "float32": 4,
@@ -95,17 +99,21 @@ class Tensor:
 
 @dataclass(frozen=True, slots=True)
 class Work:
-    """What an op computes: FLOPs of its contractions, other FLOPs, and how they are known."""
+    """What an op computes: FLOPs of its contractions, other FLOPs, and how they are known.
+
+    `masked_flops` is the part of `flops` whose results a causal mask throws away.
+    """
 
     flops: int
     other_flops: int
     status: Status
     why: str = ""
+    masked_flops: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class Gather:
-    """A read that an index selects: at most `nbytes` of tensor `tensor` reach the op."""
+    """A read (or, of a scatter, a write) that an index selects: at most `nbytes` of `tensor`."""
 
     tensor: int
     nbytes: int
@@ -115,10 +123,12 @@ class Gather:
 class Op:
     """One node of the captured graph.
 
-    `inputs` are the tensors among its arguments, `parameters` those its own module holds, both in
-    order. `writes` are existing tensors it overwrites in place. `predecessors` are the ops whose
-    results it takes, tensors or not. `hidden_bytes` is traffic between the kernels a composite op
-    (MultiheadAttention) must have inside and that this graph cannot show.
+    `inputs` are the tensors among its arguments, `parameters` those its own module holds (in a
+    recorded graph: those that the model holds), both in order. `writes` are existing tensors it
+    overwrites in place. `predecessors` are the ops whose results it takes, tensors or not.
+    `gathers` and `scatters` limit reads and writes that an index selects. `hidden_bytes` is traffic
+    between the kernels a composite op (MultiheadAttention) must have inside and that this graph
+    cannot show.
     """
 
     id: int
@@ -136,11 +146,16 @@ class Op:
     module_class: str
     work: Work
     gathers: tuple[Gather, ...] = ()
+    scatters: tuple[Gather, ...] = ()
     hidden_bytes: int = 0
 
     @property
     def is_operator(self) -> bool:
-        """Whether the seed document counts it: a `call_module` or `call_function` node."""
+        """Whether it counts as an operator: at module level a `call_module` or `call_function`
+        node, as the seed document counts; in a recorded graph a compute op.
+        """
+        if self.origin is Origin.ATEN:
+            return self.is_compute
         return self.origin is not Origin.METHOD
 
     @property

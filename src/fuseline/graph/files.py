@@ -6,7 +6,6 @@ one line that says why.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -20,6 +19,7 @@ from fuseline.graph.graph import Graph
 SCHEMA = "fuseline.graph/1"
 _FAMILY, _VERSION = SCHEMA.split("/")
 _ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
+_UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,29 +40,18 @@ def encode(graph: Graph) -> bytes:
 
 def decode(content: bytes, origin: str) -> Graph:
     """The graph in `content`, checked; `origin` names it in errors."""
+    if content.startswith(_ZSTD_MAGIC):
+        content = _decompress(content, origin)
     try:
-        if content.startswith(_ZSTD_MAGIC):
-            content = _decompress(content, origin)
-        schema = msgspec.json.decode(content, type=_Header).schema
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise InputError(f"'{origin}' is not a graph file: {error}") from error
-    family, _, version = schema.partition("/")
-    if family != _FAMILY:
-        raise InputError(
-            f"'{origin}' is not a graph file: its schema is '{schema}', not '{SCHEMA}'"
-        )
-    if version != _VERSION:
-        raise InputError(
-            f"'{origin}' has schema '{schema}'; this version reads '{SCHEMA}': "
-            "capture the model again or use the fuseline that wrote it"
-        )
-    try:
-        graph = msgspec.json.decode(content, type=_Document).graph
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        document = msgspec.json.decode(content, type=_Document)
+    except _UNREADABLE as error:
+        _check_schema(content, origin)  # of another schema, or damaged
         raise InputError(f"'{origin}' is damaged: {error}") from error
-    if fault := find_fault(graph):
+    if document.schema != SCHEMA:
+        _check_schema(content, origin)
+    if fault := find_fault(document.graph):
         raise InputError(f"'{origin}' is damaged: {fault}")
-    return graph
+    return document.graph
 
 
 def save(graph: Graph, path: str | Path) -> None:
@@ -90,64 +79,92 @@ def load(path: str | Path) -> Graph:
 
 def find_fault(graph: Graph) -> str | None:
     """Why the graph's own references do not hold together, or None where they do."""
-    return next((fault for fault in _faults(graph) if fault), None)
+    count = len(graph.tensors)
+    return (
+        _fault_of_storages(graph.storages)
+        or _fault_of_tensors(graph.tensors, graph.storages)
+        or _fault_of_ops(graph.ops, count)
+        or _fault_of_ops(graph.folded, count)
+        or (
+            "an output names a tensor that is not there"
+            if any(not 0 <= tensor < count for tensor in graph.outputs)
+            else None
+        )
+    )
 
 
-def _faults(graph: Graph) -> Iterator[str | None]:
-    for position, storage in enumerate(graph.storages):
-        yield _fault_of_storage(position, storage)
-    for position, tensor in enumerate(graph.tensors):
-        yield _fault_of_tensor(position, tensor, graph.storages)
-    for position, op in enumerate(graph.ops):
-        yield _fault_of_op(position, op, len(graph.tensors))
-    if any(not 0 <= tensor < len(graph.tensors) for tensor in graph.outputs):
-        yield "an output names a tensor that is not there"
-
-
-def _fault_of_storage(position: int, storage: Storage) -> str | None:
-    if storage.id != position:
-        return f"storage {position} has id {storage.id}"
-    if storage.nbytes < 0:
-        return f"storage {position} has {storage.nbytes} bytes"
+def _fault_of_storages(storages: tuple[Storage, ...]) -> str | None:
+    for position, storage in enumerate(storages):
+        if storage.id != position:
+            return f"storage {position} has id {storage.id}"
+        if storage.nbytes < 0:
+            return f"storage {position} has {storage.nbytes} bytes"
     return None
 
 
-def _fault_of_tensor(  # noqa: PLR0911 - a guard a line
-    position: int, tensor: Tensor, storages: tuple[Storage, ...]
+def _fault_of_tensors(  # noqa: PLR0911 - a guard a line
+    tensors: tuple[Tensor, ...], storages: tuple[Storage, ...]
 ) -> str | None:
-    name = f"tensor '{tensor.name}'"
-    if tensor.id != position:
-        return f"tensor {position} has id {tensor.id}"
-    if not 0 <= tensor.storage < len(storages):
-        return f"{name} lies in storage {tensor.storage}, which is not there"
-    if len(tensor.shape) != len(tensor.strides):
-        return f"{name} has {len(tensor.shape)} sizes, {len(tensor.strides)} strides"
-    if tensor.dtype not in ITEM_BYTES:
-        return f"{name} has dtype '{tensor.dtype}', whose size is not known"
-    if min(tensor.offset, *tensor.shape, *tensor.strides, 0) < 0:
-        return f"{name} has a negative size, stride or offset"
-    if 0 in tensor.shape:
-        return None
-    steps = zip(tensor.shape, tensor.strides, strict=True)
-    last = tensor.offset + sum((size - 1) * stride for size, stride in steps)
-    end, nbytes = (last + 1) * ITEM_BYTES[tensor.dtype], storages[tensor.storage].nbytes
-    if end > nbytes:
-        return f"{name} ends at byte {end} of storage {tensor.storage}, which has {nbytes}"
+    # Plain loops over every item: these checks are a good part of the time that reading takes.
+    for position, tensor in enumerate(tensors):
+        if tensor.id != position:
+            return f"tensor {position} has id {tensor.id}"
+        shape, strides, last = tensor.shape, tensor.strides, tensor.offset
+        if not 0 <= tensor.storage < len(storages):
+            where = f"storage {tensor.storage}"
+            return f"tensor '{tensor.name}' lies in {where}, which is not there"
+        if len(shape) != len(strides):
+            return f"tensor '{tensor.name}' has {len(shape)} sizes, {len(strides)} strides"
+        if tensor.dtype not in ITEM_BYTES:
+            return f"tensor '{tensor.name}' has dtype '{tensor.dtype}', whose size is not known"
+        negative = last < 0
+        for size, stride in zip(shape, strides, strict=True):
+            negative = negative or size < 0 or stride < 0
+            last += (size - 1) * stride
+        if negative:
+            return f"tensor '{tensor.name}' has a negative size, stride or offset"
+        end, nbytes = (last + 1) * ITEM_BYTES[tensor.dtype], storages[tensor.storage].nbytes
+        if end > nbytes and 0 not in shape:
+            where = f"byte {end} of storage {tensor.storage}"
+            return f"tensor '{tensor.name}' ends at {where}, which has {nbytes}"
     return None
 
 
-def _fault_of_op(position: int, op: Op, tensors: int) -> str | None:
-    if op.id != position:
-        return f"op {position} has id {op.id}"
-    gathered = (gather.tensor for gather in op.gathers)
-    touched = (*op.inputs, *op.parameters, *op.outputs, *op.writes, *gathered)
-    if any(not 0 <= tensor < tensors for tensor in touched):
-        return f"op '{op.name}' names a tensor that is not there"
-    if any(gather.nbytes < 0 for gather in op.gathers):
-        return f"op '{op.name}' gathers a negative number of bytes"
-    if any(not 0 <= predecessor < position for predecessor in op.predecessors):
-        return f"op '{op.name}' takes the result of an op that does not come before it"
+def _fault_of_ops(ops: tuple[Op, ...], tensors: int) -> str | None:
+    for position, op in enumerate(ops):
+        if op.id != position:
+            return f"op {position} has id {op.id}"
+        for tensor in op.inputs + op.parameters + op.outputs + op.writes:
+            if not 0 <= tensor < tensors:
+                return f"op '{op.name}' names a tensor that is not there"
+        for gather in op.gathers + op.scatters:
+            if not 0 <= gather.tensor < tensors:
+                return f"op '{op.name}' names a tensor that is not there"
+            if gather.nbytes < 0:
+                verb = "gathers" if gather in op.gathers else "scatters"
+                return f"op '{op.name}' {verb} a negative number of bytes"
+        for predecessor in op.predecessors:
+            if not 0 <= predecessor < position:
+                return f"op '{op.name}' takes the result of an op that does not come before it"
     return None
+
+
+def _check_schema(content: bytes, origin: str) -> None:
+    """Raise `InputError` where `content` is no graph file, or one of another version."""
+    try:
+        schema = msgspec.json.decode(content, type=_Header).schema
+    except _UNREADABLE as error:
+        raise InputError(f"'{origin}' is not a graph file: {error}") from error
+    family, _, version = schema.partition("/")
+    if family != _FAMILY:
+        raise InputError(
+            f"'{origin}' is not a graph file: its schema is '{schema}', not '{SCHEMA}'"
+        )
+    if version != _VERSION:
+        raise InputError(
+            f"'{origin}' has schema '{schema}'; this version reads '{SCHEMA}': "
+            "capture the model again or use the fuseline that wrote it"
+        )
 
 
 def _decompress(content: bytes, origin: str) -> bytes:

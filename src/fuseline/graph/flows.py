@@ -4,13 +4,17 @@ Ops are walked in program order. Every write starts a new version of the bytes i
 read takes each byte from its last writer. In-place code, writes through views and partial writes
 need no special case: a write to a view is a write to the cells of its base.
 
+A write of which an index selects the place (a scatter) may leave any of the bytes it covers as
+they were: what was written before stays beside it.
+
 Only compute ops read and write memory. Views and control ops pass through.
 """
 
 from __future__ import annotations
 
 from collections import defaultdict
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from fuseline.graph.cells import Cells, View, cut, view_of
 from fuseline.graph.data import Op, Role, Storage, Tensor
@@ -20,8 +24,7 @@ OUTSIDE = -1
 outlive it (outputs, mutated inputs, buffers)."""
 
 
-@dataclass(frozen=True, slots=True)
-class Flow:
+class Flow(NamedTuple):  # there are tens of thousands: a tuple is made and hashed fastest
     """Cells of one storage that `writer` leaves and `reader` takes.
 
     `limit` caps the bytes where an index selects them (a gather); None reads all of `mask`.
@@ -35,13 +38,18 @@ class Flow:
     access: int
     limit: int | None = None
 
+    def limited(self, end: int, limit: int) -> Flow:
+        """The same, at most `limit` bytes of it: flows of one writer share a number after `end`."""
+        return self._replace(access=end + 1 + self.writer, limit=limit)
+
 
 @dataclass(frozen=True, slots=True)
 class Flows:
     """All flows of a graph, by the op that reads and by the op that writes, and its hazards.
 
     `orders` are pairs (earlier op, later op) that share memory and must keep their order: read
-    after write, write after read, write after write.
+    after write, write after read, write after write. `write_limits` are the most bytes that an op
+    leaves in a storage, by (storage, op), where an index selects them.
     """
 
     cell_bytes: dict[int, int]
@@ -49,6 +57,7 @@ class Flows:
     written_by: tuple[tuple[Flow, ...], ...]
     kept: tuple[Flow, ...]
     orders: frozenset[tuple[int, int]]
+    write_limits: dict[tuple[int, int], int] = field(default_factory=dict)
 
     def nbytes(self, flows: list[Flow]) -> int:
         """Distinct bytes of `flows`, all of one storage; gathered bytes up to their limits.
@@ -121,8 +130,7 @@ def _most_gathered(limits: dict[int, int], cell: int) -> int:
     return total
 
 
-@dataclass(frozen=True, slots=True)
-class _Access:
+class _Access(NamedTuple):
     """One op's use of one tensor; op OUTSIDE reads what outlives the graph."""
 
     op: int
@@ -147,12 +155,19 @@ def trace_flows(
     written_by: list[list[Flow]] = [[] for _ in ops]
     kept: list[Flow] = []
     orders: set[tuple[int, int]] = set()
+    limits: dict[tuple[int, int], int] = {}
+    scattered = {tensors[scatter.tensor].storage for op in ops for scatter in op.scatters}
     for storage, accesses in by_storage.items():
         cells = cut(tuple({access.view: None for access in accesses}))
         cell_bytes[storage] = cells.nbytes
         lasting = storages[storage].role is not Role.ACTIVATION
-        for flow in _walk(storage, accesses, cells, orders, lasting=lasting):
-            if flow.reader == OUTSIDE:
+        if storage in scattered:
+            limits |= _write_limits(storage, accesses)
+        for found in _walk(storage, accesses, cells, orders, lasting=lasting):
+            flow = found
+            if found.reader == OUTSIDE:
+                if (limit := limits.get((storage, found.writer))) is not None:
+                    flow = found.limited(len(accesses), limit)
                 kept.append(flow)
             else:
                 read_by[flow.reader].append(flow)
@@ -164,6 +179,7 @@ def trace_flows(
         tuple(tuple(flows) for flows in written_by),
         tuple(kept),
         frozenset(orders),
+        limits,
     )
 
 
@@ -184,13 +200,28 @@ def _accesses(
         known.update(tensors[index].storage for index in fresh)
         if not op.is_compute:
             continue
-        limits = {gather.tensor: gather.nbytes for gather in op.gathers}
+        scatters = {scatter.tensor: scatter.nbytes for scatter in op.scatters}
+        limits = scatters | {gather.tensor: gather.nbytes for gather in op.gathers}
         for index in dict.fromkeys((*op.inputs, *op.parameters)):
             access = _Access(op.id, view(index), writes=False, limit=limits.get(index))
             by_storage[tensors[index].storage].append(access)
         for index in dict.fromkeys((*op.writes, *fresh)):
-            by_storage[tensors[index].storage].append(_Access(op.id, view(index), writes=True))
+            access = _Access(op.id, view(index), writes=True, limit=scatters.get(index))
+            by_storage[tensors[index].storage].append(access)
     return by_storage
+
+
+def _write_limits(storage: int, accesses: list[_Access]) -> dict[tuple[int, int], int]:
+    """The most bytes that ops leave in `storage`; none for one that also writes there at large."""
+    limits: dict[tuple[int, int], int] = {}
+    for access in accesses:
+        if access.writes and access.limit is not None:
+            key = (storage, access.op)
+            limits[key] = limits.get(key, 0) + access.limit
+    for access in accesses if limits else ():
+        if access.writes and access.limit is None:
+            limits.pop((storage, access.op), None)
+    return limits
 
 
 def _walk(
@@ -203,29 +234,51 @@ def _walk(
 ) -> list[Flow]:
     """Flows of one storage; adds its hazards to `orders`."""
     flows: list[Flow] = []
-    live: list[tuple[int, int]] = []  # (writer, cells it wrote last); disjoint
+    live: list[_Version] = []
     readers: list[tuple[int, int]] = []  # (reader, cells read and not overwritten since)
     for number, access in enumerate(accesses):
         mask = cells.masks[access.view]
         if not access.writes:
-            rest = mask
-            for writer, written in live:
-                if taken := written & mask:
-                    flows.append(Flow(storage, writer, access.op, taken, number, access.limit))
-                    rest &= ~written
-                    if access.op not in (OUTSIDE, writer):
-                        orders.add((writer, access.op))
-            if rest and access.op != OUTSIDE:
-                flows.append(Flow(storage, OUTSIDE, access.op, rest, number, access.limit))
+            for writer, taken in _writers(live, mask):
+                if writer == access.op:  # what is there before the graph and left there
+                    continue
+                flows.append(Flow(storage, writer, access.op, taken, number, access.limit))
+                if OUTSIDE not in (writer, access.op):
+                    orders.add((writer, access.op))
             readers.append((access.op, mask))
             continue
-        for earlier, touched in (*readers, *live):
-            if touched & mask and earlier != access.op:
-                orders.add((earlier, access.op))
+        earlier = (*readers, *((version.writer, version.mask) for version in live))
+        for op, touched in earlier:
+            if touched & mask and op != access.op:
+                orders.add((op, access.op))
         readers = [(reader, left) for reader, read in readers if (left := read & ~mask)]
-        live = [(writer, left) for writer, written in live if (left := written & ~mask)]
-        live.append((access.op, mask))
+        if access.limit is None:
+            live = [
+                version._replace(mask=left) for version in live if (left := version.mask & ~mask)
+            ]
+        live.append(_Version(access.op, mask, access.limit is None))
     if lasting:
         end = len(accesses)
-        flows.extend(Flow(storage, writer, OUTSIDE, mask, end) for writer, mask in live)
+        flows.extend(Flow(storage, writer, OUTSIDE, mask, end) for writer, mask, _ in live)
     return flows
+
+
+class _Version(NamedTuple):
+    """Cells that `writer` wrote last: all of them, or with `whole` unset any part of them."""
+
+    writer: int
+    mask: int
+    whole: bool
+
+
+def _writers(live: list[_Version], mask: int) -> list[tuple[int, int]]:
+    """(writer, cells) for every writer that may have left some of `mask`."""
+    found, rest = [], mask
+    for writer, written, whole in live:
+        if taken := written & mask:
+            found.append((writer, taken))
+            if whole:
+                rest &= ~written
+    if rest:
+        found.append((OUTSIDE, rest))
+    return found

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 from fuseline.graph.data import HELD_ROLES, Op, Role, Status, Storage, Tensor
@@ -18,7 +18,9 @@ class Source:
 
     `via` is the frontend that captured it; `mode` is `eval`, or `train` where any module of the
     model trains; `nodes` is the size of what was read (FX nodes at module level: ops,
-    placeholders, `get_attr` and the output); `torch` is the version that traced it.
+    placeholders, `get_attr` and the output; in a recorded graph every op, folded ones included);
+    `torch` is the version that traced it. `notes` are sentences on what was chosen or assumed:
+    a head class, a sequence length, small real tensors.
     """
 
     name: str
@@ -28,13 +30,17 @@ class Source:
     batch: int
     dtype: str
     input_shapes: tuple[tuple[int, ...], ...]
-    nodes: int
-    torch: str
+    nodes: int = 0
+    torch: str = ""
+    notes: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)  # not slotted: what is derived from the data is computed once and kept
 class Graph:
     """A model: every storage, tensor and op, ids dense and in program order.
+
+    `folded` are ops that need no input: they run once, before the model serves anything, and what
+    they leave is a constant. They have ids of their own and are in no group.
 
     Complete on its own: it is partitioned, priced and reported without the model or torch.
     """
@@ -44,6 +50,7 @@ class Graph:
     tensors: tuple[Tensor, ...]
     ops: tuple[Op, ...]
     outputs: tuple[int, ...]
+    folded: tuple[Op, ...] = ()
 
     @cached_property
     def flows(self) -> Flows:
@@ -69,7 +76,9 @@ class Graph:
 
     @property
     def operators(self) -> int:
-        """Ops the seed document counts: `call_module` and `call_function` nodes."""
+        """Module and function calls, as the seed document counts; of a recorded graph, compute
+        ops.
+        """
         return sum(op.is_operator for op in self.ops)
 
     @property
@@ -90,16 +99,29 @@ class Graph:
     @property
     def unknown_ops(self) -> tuple[Op, ...]:
         """Ops that no formula knows; every total leaves out their FLOPs and must say so."""
-        return tuple(op for op in self.ops if op.work.status is Status.UNKNOWN)
+        return tuple(op for op in (*self.folded, *self.ops) if op.work.status is Status.UNKNOWN)
 
     @property
     def flops(self) -> int:
-        """FLOPs of contractions and attention (2 x multiply-accumulates) [FLOP]."""
-        return sum(op.work.flops for op in self.ops)
+        """FLOPs of contractions and attention (2 x multiply-accumulates) [FLOP].
+
+        Those of folded ops are in it; what a plan runs is `flops - folded_flops`.
+        """
+        return sum(op.work.flops for op in self.ops) + self.folded_flops
+
+    @property
+    def folded_flops(self) -> int:
+        """FLOPs of folded ops [FLOP]."""
+        return sum(op.work.flops for op in self.folded)
+
+    @property
+    def causal_flops(self) -> int:
+        """`flops` with causal attention counted only where its mask lets it look [FLOP]."""
+        return self.flops - sum(op.work.masked_flops for op in (*self.ops, *self.folded))
 
     @property
     def other_flops(self) -> int:
-        """Elementwise, reduction, normalisation and pooling work [FLOP]."""
+        """Elementwise, reduction, normalisation and pooling work, folded ops apart [FLOP]."""
         return sum(op.work.other_flops for op in self.ops)
 
     @property
@@ -109,7 +131,11 @@ class Graph:
 
     @cached_property
     def parameter_bytes(self) -> int:
-        """Distinct bytes of parameters and buffers that compute ops read [bytes]."""
+        """Distinct bytes of what the model holds that compute ops read, folded ones included:
+        parameters, buffers and constants as the model has them [bytes].
+        """
+        if self.folded:
+            return self._with_folded.parameter_bytes
         return self._distinct(self._reads_from_outside(lambda storage: storage.role in HELD_ROLES))
 
     @cached_property
@@ -121,6 +147,27 @@ class Graph:
         """
         reads = self._reads_from_outside(lambda storage: storage.role is not Role.ACTIVATION)
         return self._distinct(reads) + self._distinct(self.flows.kept)
+
+    @property
+    def _with_folded(self) -> Graph:
+        """The same program with its folded ops run as part of it."""
+        ahead = len(self.folded)
+        later = (
+            replace(op, id=op.id + ahead, predecessors=tuple(n + ahead for n in op.predecessors))
+            for op in self.ops
+        )
+        made = {
+            self.tensors[tensor].storage
+            for op in self.folded
+            if op.is_compute
+            for tensor in op.outputs
+        }
+        storages = tuple(
+            replace(storage, role=Role.ACTIVATION) if storage.id in made else storage
+            for storage in self.storages
+        )
+        ops = (*self.folded, *later)
+        return Graph(self.source, storages, self.tensors, ops, self.outputs)
 
     def _reads_from_outside(self, wanted: Callable[[Storage], bool]) -> list[Flow]:
         return [

@@ -22,7 +22,7 @@ class OpClass(Enum):
     CONTRACTION = "contraction"
     ATTENTION = "attention"
     GATHER = "gather"  # reads rows that another tensor selects
-    OPAQUE = "opaque"  # unknown: never fuses
+    OPAQUE = "opaque"  # unknown, or leaves the device: never fuses
 
 
 class Origin(Enum):
@@ -31,6 +31,7 @@ class Origin(Enum):
     MODULE = "call_module"
     FUNCTION = "call_function"
     METHOD = "call_method"
+    ATEN = "aten"  # an op of a recorded or exported graph
 
 
 class Kind(Enum):
@@ -52,6 +53,8 @@ class Kind(Enum):
     MATMUL = "matmul"
     ADDMM = "addmm"
     EINSUM = "einsum"
+    GROUPED_MM = "grouped_mm"
+    DEFORM_CONV2D = "deform_conv2d"
     RNN = "rnn"
     LSTM = "lstm"
     GRU = "gru"
@@ -76,6 +79,12 @@ class Kind(Enum):
     LOGSUMEXP = "logsumexp"
     EXTREMUM = "extremum"
     CUMULATIVE = "cumulative"
+    DISTANCE = "distance"
+    SORT = "sort"
+    SEARCH = "search"
+    FFT = "fft"
+    HISTOGRAM = "histogram"
+    SOLVE_TRIANGULAR = "solve_triangular"
     MAXPOOL = "maxpool"
     AVGPOOL = "avgpool"
     ADAPTIVEAVGPOOL = "adaptiveavgpool"
@@ -106,10 +115,14 @@ class Kind(Enum):
     POW = "pow"
     ELEMENTWISE_UNARY = "elementwise_unary"
     ELEMENTWISE_BINARY = "elementwise_binary"
+    ELEMENTWISE_TERNARY = "elementwise_ternary"
     COMPARE = "compare"
     WHERE = "where"
     CLAMP = "clamp"
     FILL = "fill"
+    RANDOM = "random"
+    QUANTIZE = "quantize"
+    DEQUANTIZE = "dequantize"
     # regularisation: no work in eval mode
     DROPOUT = "dropout"
     STOCHASTIC_DEPTH = "stochastic_depth"
@@ -128,13 +141,22 @@ class Kind(Enum):
     PIXEL_SHUFFLE = "pixel_shuffle"
     UPSAMPLE = "upsample"
     UNFOLD = "unfold"
+    FOLD = "fold"
     # selection by index
     EMBEDDING = "embedding"
     EMBEDDING_BAG = "embedding_bag"
     INDEX = "index"
     RELATIVE_POSITION_BIAS = "relative_position_bias"
+    SCATTER = "scatter"
+    SCATTER_REDUCE = "scatter_reduce"
+    GRID_SAMPLE = "grid_sample"
+    ROI_POOL = "roi_pool"
+    SELECT_IF = "select_if"
+    SUPPRESS = "suppress"
     # host side, and what no table knows
     CONTROL = "control"
+    HOST_READ = "host_read"
+    CUSTOM = "custom"
     UNKNOWN = "unknown"
 
 
@@ -155,6 +177,8 @@ _MEMBERS: dict[OpClass, tuple[Kind, ...]] = {
         Kind.MATMUL,
         Kind.ADDMM,
         Kind.EINSUM,
+        Kind.GROUPED_MM,
+        Kind.DEFORM_CONV2D,
         Kind.RNN,
         Kind.LSTM,
         Kind.GRU,
@@ -178,6 +202,12 @@ _MEMBERS: dict[OpClass, tuple[Kind, ...]] = {
         Kind.LOGSUMEXP,
         Kind.EXTREMUM,
         Kind.CUMULATIVE,
+        Kind.DISTANCE,
+        Kind.SORT,
+        Kind.SEARCH,
+        Kind.FFT,
+        Kind.HISTOGRAM,
+        Kind.SOLVE_TRIANGULAR,
     ),
     OpClass.WINDOW: (
         Kind.LOCAL_RESPONSE_NORM,
@@ -187,6 +217,7 @@ _MEMBERS: dict[OpClass, tuple[Kind, ...]] = {
         Kind.ADAPTIVEMAXPOOL,
         Kind.UPSAMPLE,
         Kind.UNFOLD,
+        Kind.FOLD,
     ),
     OpClass.ELEMENTWISE: (
         Kind.BATCHNORM,
@@ -214,10 +245,14 @@ _MEMBERS: dict[OpClass, tuple[Kind, ...]] = {
         Kind.POW,
         Kind.ELEMENTWISE_UNARY,
         Kind.ELEMENTWISE_BINARY,
+        Kind.ELEMENTWISE_TERNARY,
         Kind.COMPARE,
         Kind.WHERE,
         Kind.CLAMP,
         Kind.FILL,
+        Kind.RANDOM,
+        Kind.QUANTIZE,
+        Kind.DEQUANTIZE,
         Kind.DROPOUT,
         Kind.STOCHASTIC_DEPTH,
         Kind.IDENTITY,
@@ -240,9 +275,15 @@ _MEMBERS: dict[OpClass, tuple[Kind, ...]] = {
         Kind.EMBEDDING_BAG,
         Kind.INDEX,
         Kind.RELATIVE_POSITION_BIAS,
+        Kind.SCATTER,
+        Kind.SCATTER_REDUCE,
+        Kind.GRID_SAMPLE,
+        Kind.ROI_POOL,
+        Kind.SELECT_IF,
+        Kind.SUPPRESS,
     ),
     OpClass.CONTROL: (Kind.CONTROL,),
-    OpClass.OPAQUE: (Kind.UNKNOWN,),
+    OpClass.OPAQUE: (Kind.UNKNOWN, Kind.CUSTOM, Kind.HOST_READ),
 }
 
 CLASS_OF: dict[Kind, OpClass] = {

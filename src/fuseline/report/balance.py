@@ -7,7 +7,13 @@ from dataclasses import dataclass
 from statistics import mean, median
 
 from fuseline.costs import cost
-from fuseline.fusion import Quotient, find_class_violations, partition, sequential
+from fuseline.fusion import (
+    Neighbours,
+    Quotient,
+    find_class_violations,
+    partition,
+    sequential,
+)
 from fuseline.graph import Graph
 from fuseline.plan import Group, Plan, Refusal
 from fuseline.report.rows import (
@@ -15,6 +21,7 @@ from fuseline.report.rows import (
     PlanRow,
     costliest_refusals,
     counted_groups,
+    members_of,
     plan_row,
 )
 from fuseline.report.units import count_of, megabytes, percent
@@ -85,8 +92,9 @@ def analyse_balance(graph: Graph, strategy: str) -> Balance:
     row = plan_row(graph, plan, cost(graph, plan))
     baseline = plan_row(graph, chains, cost(graph, chains))
     counted = counted_groups(graph, plan)
-    sizes = sorted(len(group.ops) for group in counted)
-    singles = _singles(graph, plan, counted)
+    members = [members_of(graph, group) for group in counted]
+    sizes = sorted(map(len, members))
+    singles = _singles(graph, plan, members)
     missed = _missed(graph, plan)
     structural = sum(single.count for single in singles if single.structural)
     return Balance(
@@ -101,10 +109,9 @@ def analyse_balance(graph: Graph, strategy: str) -> Balance:
         structural_singles=structural,
         fusible_singles=row.single_op_groups - structural,
         over_large=tuple(
-            f"{graph.ops[group.ops[0]].name} ... {graph.ops[group.ops[-1]].name} "
-            f"({len(group.ops)} ops)"
-            for group in counted
-            if len(group.ops) > OVER_LARGE
+            f"{graph.ops[ops[0]].name} ... {graph.ops[ops[-1]].name} ({len(ops)} ops)"
+            for ops in members
+            if len(ops) > OVER_LARGE
         ),
         illegal=row.illegal_groups,
         missed=missed,
@@ -114,14 +121,14 @@ def analyse_balance(graph: Graph, strategy: str) -> Balance:
     )
 
 
-def _singles(graph: Graph, plan: Plan, counted: list[Group]) -> tuple[SingleRow, ...]:
+def _singles(graph: Graph, plan: Plan, members: list[tuple[int, ...]]) -> tuple[SingleRow, ...]:
     """Single-op groups by type and reason; structural ones (views, control ops) launch nothing."""
     reasons = costliest_refusals(plan)
     found: dict[tuple[str, bool, str], list[str]] = defaultdict(list)
-    for group in counted:
-        if len(group.ops) > 1:
+    for ops in members:
+        if len(ops) > 1:
             continue
-        op = graph.ops[group.ops[0]]
+        op = graph.ops[ops[0]]
         refusal = reasons.get(op.id)
         rule = refusal.rule.value if refusal else "no neighbour"
         sentence = refusal.reason if refusal else f"{op.name} has no neighbouring op"
@@ -136,7 +143,7 @@ def _singles(graph: Graph, plan: Plan, counted: list[Group]) -> tuple[SingleRow,
 def _missed(graph: Graph, plan: Plan) -> tuple[MissedRow, ...]:
     """Refusals that cost bytes, by pair of types and rule; a pair of groups counts once."""
     home = {op: group.id for group in plan.groups for op in group.ops}
-    quotient = Quotient.of(graph, plan)
+    quotient, near = Quotient.of(graph, plan), Neighbours(graph)
     seen: set[tuple[int, int]] = set()
     found: dict[tuple[str, str, bool], list[Refusal]] = defaultdict(list)
     for refusal in plan.refusals:
@@ -146,7 +153,7 @@ def _missed(graph: Graph, plan: Plan) -> tuple[MissedRow, ...]:
         seen.add(groups)
         pair = f"{graph.ops[refusal.producer].target} -> {graph.ops[refusal.consumer].target}"
         joined = tuple(sorted(op for group in groups for op in plan.groups[group].ops))
-        legal = not find_class_violations(graph, Group(-1, joined, pair))
+        legal = not find_class_violations(graph, Group(-1, joined, pair), near)
         legal = legal and not quotient.would_cycle(*(plan.groups[g].ops[0] for g in groups))
         found[pair, refusal.rule.value, legal].append(refusal)
     made = [

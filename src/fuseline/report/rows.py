@@ -28,6 +28,7 @@ class ModelRow:
     batch: int
     dtype: str
     input_shapes: tuple[tuple[int, ...], ...]
+    notes: tuple[str, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +37,15 @@ class UnknownRow:
 
     target: str
     count: int
+
+
+@dataclass(frozen=True, slots=True)
+class FoldedRow:
+    """Compute ops of one target that need no input: they run once, ahead of time."""
+
+    target: str
+    count: int
+    flops: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,10 +60,12 @@ class GraphRow:
     unknown_ops: tuple[UnknownRow, ...]
     flops: int
     folded_flops: int
+    causal_flops: int
     other_flops: int
     parameter_bytes: int
     compulsory_bytes: int
     hidden_bytes: int
+    folded_ops: tuple[FoldedRow, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,6 +193,7 @@ def rows(graph: Graph, plans: tuple[Plan, ...], version: str) -> Result:
         source.batch,
         source.dtype,
         source.input_shapes,
+        source.notes,
     )
     priced = tuple(plan_row(graph, plan, cost(graph, plan)) for plan in plans)
     return Result(SCHEMA, version, source.torch, model, graph_row(graph), priced)
@@ -197,12 +210,24 @@ def graph_row(graph: Graph) -> GraphRow:
         control_ops=graph.control_ops,
         unknown_ops=tuple(UnknownRow(target, count) for target, count in unknown.most_common()),
         flops=graph.flops,
-        folded_flops=0,
+        folded_flops=graph.folded_flops,
+        causal_flops=graph.causal_flops,
         other_flops=graph.other_flops,
         parameter_bytes=graph.parameter_bytes,
         compulsory_bytes=graph.compulsory_bytes,
         hidden_bytes=graph.hidden_bytes,
+        folded_ops=_folded(graph),
     )
+
+
+def _folded(graph: Graph) -> tuple[FoldedRow, ...]:
+    """Folded compute ops by target, the most frequent first."""
+    found: dict[str, list[int]] = defaultdict(list)
+    for op in graph.folded:
+        if op.is_compute:
+            found[op.target].append(op.work.flops)
+    made = [FoldedRow(target, len(flops), sum(flops)) for target, flops in found.items()]
+    return tuple(sorted(made, key=lambda row: (-row.count, row.target)))
 
 
 def plan_row(graph: Graph, plan: Plan, price: PlanCost) -> PlanRow:
@@ -219,7 +244,7 @@ def plan_row(graph: Graph, plan: Plan, price: PlanCost) -> PlanRow:
         launches=price.launches,
         unfused_launches=graph.compute_ops,
         fusion_efficiency=graph.operators / len(counted) if counted else 1.0,
-        single_op_groups=sum(len(group.ops) == 1 for group in counted),
+        single_op_groups=sum(len(members_of(graph, group)) == 1 for group in counted),
         flops=price.flops,
         other_flops=price.other_flops,
         traffic_bytes=price.nbytes,
@@ -228,7 +253,7 @@ def plan_row(graph: Graph, plan: Plan, price: PlanCost) -> PlanRow:
         seconds=None,
         arithmetic_intensity=price.intensity,
         unknown_ops=price.unknown_ops,
-        patterns=_patterns(plan, price),
+        patterns=_patterns(graph, plan, price),
         bottlenecks=BottleneckRow(
             "intensity bands", {band.value: bands[band] for band in Band if bands[band]}
         ),
@@ -263,7 +288,12 @@ def counted_groups(graph: Graph, plan: Plan) -> list[Group]:
     return [group for group in plan.groups if any(graph.ops[op].is_operator for op in group.ops)]
 
 
-def _patterns(plan: Plan, price: PlanCost) -> tuple[PatternRow, ...]:
+def members_of(graph: Graph, group: Group) -> tuple[int, ...]:
+    """A group's operators; of a group without any, its ops. Views that come along do not count."""
+    return tuple(op for op in group.ops if graph.ops[op].is_operator) or group.ops
+
+
+def _patterns(graph: Graph, plan: Plan, price: PlanCost) -> tuple[PatternRow, ...]:
     found: dict[str, list[tuple[Group, GroupCost]]] = defaultdict(list)
     for group, group_cost in zip(plan.groups, price.groups, strict=True):
         found[group.pattern].append((group, group_cost))
@@ -271,7 +301,7 @@ def _patterns(plan: Plan, price: PlanCost) -> tuple[PatternRow, ...]:
         PatternRow(
             name=name,
             count=len(members),
-            ops=len(members[0][0].ops),
+            ops=len(members_of(graph, members[0][0])),
             flops=sum(price.flops for _, price in members),
             traffic_bytes=sum(price.nbytes for _, price in members),
             unfused_traffic_bytes=sum(price.unfused_nbytes for _, price in members),
@@ -296,7 +326,8 @@ def costliest_refusals(plan: Plan) -> dict[int, Refusal]:
 def _member(
     graph: Graph, group: Group, price: GroupCost, costliest: dict[int, Refusal]
 ) -> MemberRow:
-    refusal = costliest.get(group.ops[0]) if len(group.ops) == 1 and price.is_launch else None
+    members = members_of(graph, group)
+    refusal = costliest.get(members[0]) if len(members) == 1 and price.is_launch else None
     return MemberRow(
         group=group.id,
         pattern=group.pattern,

@@ -9,7 +9,7 @@ from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
 
-from fuseline.plan import METHOD_CALL
+from fuseline.plan import UNCOUNTED
 from fuseline.report.rows import GraphRow, MemberRow, PatternRow, PlanRow, Result
 from fuseline.report.units import at_least, giga, intensity, megabytes, percent, ratio
 
@@ -68,14 +68,14 @@ def print_header(console: Console, result: Result) -> None:
         soft_wrap=True,
     )
     print_pairs(console, "Graph", graph_pairs(graph))
-    for note in notes(result):
+    for note in (*model.notes, *notes(result)):
         console.print(f"  note: {escape(note)}", soft_wrap=True)
 
 
 def graph_pairs(graph: GraphRow) -> list[tuple[str, str]]:
     """The graph's own figures, the same under every strategy."""
     unknown = ", ".join(f"{row.count} x {row.target}" for row in graph.unknown_ops) or "none"
-    return [
+    said = [
         ("nodes / operators", f"{graph.nodes} / {graph.operators}"),
         (
             "ops",
@@ -87,6 +87,17 @@ def graph_pairs(graph: GraphRow) -> list[tuple[str, str]]:
         ("parameters, buffers", f"{megabytes(graph.parameter_bytes)} MB"),
         ("compulsory traffic", f"{megabytes(graph.compulsory_bytes)} MB"),
     ]
+    if graph.causal_flops != graph.flops:
+        masked = f"{graph.causal_flops:,} where causal masks let attention look"
+        said.insert(4, ("causal FLOPs", masked))
+    if graph.folded_ops:
+        count = sum(row.count for row in graph.folded_ops)
+        shown = ", ".join(f"{row.count} x {row.target}" for row in graph.folded_ops[:4])
+        more = ", ..." if len(graph.folded_ops) > 4 else ""  # noqa: PLR2004
+        said.append(("folded", f"{count} constant ops, run once ({shown}{more})"))
+    if graph.folded_flops:
+        said.append(("folded FLOPs", f"{graph.folded_flops:,}, in FLOPs above and in no plan"))
+    return said
 
 
 def notes(result: Result) -> list[str]:
@@ -163,11 +174,11 @@ def print_patterns(console: Console, plan: PlanRow) -> None:
 
 
 def _pattern_line(row: PatternRow, groups: int) -> tuple[str, ...]:
-    """Method calls lie beside the groups that are counted, so they have no share of them."""
+    """What lies beside the groups that are counted has no share of them."""
     return (
         row.name,
         str(row.count),
-        "-" if row.name == METHOD_CALL else percent(row.count, groups),
+        "-" if row.name in UNCOUNTED else percent(row.count, groups),
         str(row.ops),
         at_least(giga(row.flops), row.unknown_ops),
         megabytes(row.traffic_bytes),
@@ -267,6 +278,6 @@ def _details(member: MemberRow) -> list[str]:
         f"{megabytes(member.saved_bytes)} MB, AI {intensity(member.arithmetic_intensity)}, "
         f"{member.bottleneck}"
     )
-    if len(member.ops) > 1:
+    if len(member.ops) > 1 and not member.alone:
         return [f"{head}: {len(member.ops)} ops", f"| {figures}"]
     return [f"{head}: {figures}", *([f"| alone: {member.alone}"] if member.alone else [])]
