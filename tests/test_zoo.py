@@ -29,9 +29,9 @@ def test_known_totals_and_promises(name: str) -> None:
 
 @pytest.mark.slow
 def test_every_classifier_is_in_the_list() -> None:
-    from fuseline.frontends import model_names
+    from fuseline.frontends.zoos import torchvision_names
 
-    assert tuple(model_names()) == NAMES
+    assert tuple(torchvision_names("")) == NAMES
 
 
 @pytest.mark.slow

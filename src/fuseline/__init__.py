@@ -1,28 +1,31 @@
 """Fuseline: which operators fuse into which kernels, what that costs, and why not more.
 
 >>> import fuseline
->>> sorted(fuseline.STRATEGIES)
-['fusion', 'unfused']
+>>> list(fuseline.STRATEGIES)
+['unfused', 'fusion', 'extended']
 """
 
-from fuseline.costs import cost
+from fuseline.costs import Call, cost, register_op
 from fuseline.errors import InputError
 from fuseline.frontends import capture
 from fuseline.fusion import STRATEGIES, partition
-from fuseline.graph import Graph, load, save
+from fuseline.graph import Graph, OpClass, load, save
 from fuseline.plan import Plan
 
 __version__ = "0.1.0"
 
 __all__ = [
     "STRATEGIES",
+    "Call",
     "Graph",
     "InputError",
+    "OpClass",
     "Plan",
     "__version__",
     "capture",
     "cost",
     "load",
     "partition",
+    "register_op",
     "save",
 ]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterable
+from collections.abc import Callable, Generator, Iterable
 from contextlib import contextmanager
 from difflib import get_close_matches
 
@@ -27,10 +27,13 @@ def did_you_mean(name: str, known: Iterable[str]) -> str:
 
 
 @contextmanager
-def foreign_code(what: str) -> Generator[None]:
+def foreign_code(
+    what: str, *, passing: Callable[[BaseException], bool] | None = None
+) -> Generator[None]:
     """Run code we do not own: whatever it raises becomes one line that begins with `what`.
 
-    The one place where every kind of exception is expected: a user's model may raise anything.
+    The one place where every kind of exception is expected: a user's model may raise anything. An
+    error that `passing` knows, or that was raised because of one, passes as it is.
 
     >>> with foreign_code("'net.py:make' failed"):
     ...     raise KeyError("width")
@@ -42,5 +45,10 @@ def foreign_code(what: str) -> Generator[None]:
     except InputError:
         raise
     except Exception as error:
+        cause: BaseException | None = error
+        while passing is not None and cause is not None:
+            if passing(cause):
+                raise cause from error
+            cause = cause.__cause__ or cause.__context__
         lines = str(error).strip().splitlines() or [""]
         raise InputError(f"{what}: {type(error).__name__}: {lines[0]}") from error

@@ -59,15 +59,17 @@ def graph(net: str, tmp_path: Path) -> str:
 
 
 def test_a_factory_is_partitioned_and_printed(net: str, capsys: pytest.CaptureFixture[str]) -> None:
-    assert run(cli, ["partition", f"{net}:net"]) == 0
-    out = capsys.readouterr().out
-    # Linear -> ReLU -> Dropout fuse; 2 x (2*8*16 + 2*16*4) = 768 FLOPs
-    assert "Linear_ReLU_Dropout" in out
-    assert "768" in out
+    # 2 x (2*8*16 + 2*16*4) = 768 FLOPs
+    for via, pattern in (("module", "Linear_ReLU_Dropout"), ("record", "linear_relu")):
+        assert run(cli, ["partition", f"{net}:net", "--via", via]) == 0
+        out = capsys.readouterr().out
+        assert pattern in out
+        assert "768" in out
 
 
 def test_json_on_stdout_is_the_document_alone(net: str, capsys: pytest.CaptureFixture[str]) -> None:
-    assert run(cli, ["partition", f"{net}:net", "--strategy", "all", "--json", "-"]) == 0
+    words = ["--via", "module", "--strategy", "unfused", "--strategy", "fusion", "--json", "-"]
+    assert run(cli, ["partition", f"{net}:net", *words]) == 0
     document = json.loads(capsys.readouterr().out)
     assert document["schema"] == "fuseline.result/1"
     assert document["model"]["via"] == "module"
@@ -161,13 +163,14 @@ def _refused(
         (["partition", "NET:net", "--dtype", "float31"], "unknown dtype 'float31': did you mean"),
         (["partition", "NET:net", "--via", "modul"], "unknown frontend 'modul': did you mean"),
         (["partition", "NET:net", "--input-shape", "1,3,x"], "is not a shape"),
-        (["partition", "NET:net", "--input-shape", "2,9"], "refuses the input"),
+        (["partition", "NET:net", "--input-shape", "2,9"], "cannot run on inputs (2, 9)"),
+        (["partition", "NET:net", "--via", "module", "--input-shape", "2,9"], "refuses the input"),
         (["partition", "NET:net", "--batch", "0"], "batch 0 is not a positive number"),
         (["partition", "NET:raises"], "RuntimeError: no"),
         (["partition", "NET:number"], "returned int, not a torch.nn.Module"),
         (["partition", "NET:nte"], "has no 'nte': did you mean 'net'?"),
         (["partition", "NET:bare"], "comes without example inputs"),
-        (["partition", "NET:branch"], "cannot be traced by torch.fx"),
+        (["partition", "NET:branch", "--via", "module"], "cannot be traced by torch.fx"),
         (["partition", "nowhere.py:net"], "'nowhere.py' does not exist"),
         (["partition", "nowhere.json"], "cannot read 'nowhere.json'"),
         (["partition", "GRAPH", "--batch", "2"], "is a saved graph"),
@@ -175,13 +178,16 @@ def _refused(
         (["partition", "GRAPH", "--max-nodes", "0"], "max-nodes"),
         (["partition", "net.py"], "name its function too, as net.py:FACTORY"),
         (["partition", "NET:bare", "--input-shape", "2,8", "--batch", "9" * 20], "below 2^31"),
-        (["partition", "GRAPH", "--via", "export"], "unknown frontend 'export'"),
+        (["partition", "GRAPH", "--via", "export"], "is a saved graph"),
+        (["partition", "NET:net", "--attention", "fsued"], "unknown attention 'fsued': did you"),
+        (["partition", "NET:net", "--via", "module", "--attention", "decomposed"], "one op"),
+        (["partition", "NET:net", "--seq-len", "8"], "net.py:net"),
         (["partition", "GRAPH", "--json", "/"], "it is a directory"),
         (["partition"], "Missing argument"),
         (["partiton", "GRAPH"], "unknown command 'partiton': did you mean 'partition'?"),
         (["capture", "NET:net", "-o", "graph.txt"], "no known ending"),
         (["capture", "NET:net", "-o", "no/such/graph.json"], "cannot write"),
-        (["models", "vitt"], "no model matches 'vitt'"),
+        (["models", "vitt"], "no torchvision model matches 'vitt': did you mean"),
         (["validate", "sede"], "cannot validate against 'sede': did you mean 'seed'?"),
         (["validate", "seed", "--model", "vit_b_17"], "did you mean 'vit_b_16'?"),
     ],
@@ -237,16 +243,45 @@ def test_debug_shows_the_traceback(graph: str, capsys: pytest.CaptureFixture[str
 
 def test_models_are_listed_and_searched(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(cli, ["models"]) == 0
-    assert len(capsys.readouterr().out.split()) == 80
-    assert run(cli, ["models", "swin_v2_?"]) == 0
-    assert capsys.readouterr().out.split() == ["swin_v2_b", "swin_v2_s", "swin_v2_t"]
+    assert len(capsys.readouterr().out.split()) == 121
+    for pattern in ("swin_v2_?", "torchvision/swin_v2_?", "swin_v2"):
+        assert run(cli, ["models", pattern]) == 0
+        assert capsys.readouterr().out.split() == ["swin_v2_b", "swin_v2_s", "swin_v2_t"]
+    assert run(cli, ["models", "timm/*convnextv2_[np]*"]) == 0
+    assert capsys.readouterr().out.split() == ["timm/convnextv2_nano", "timm/convnextv2_pico"]
 
 
-def test_doctor_names_torch_and_torchvision(capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.mark.parametrize(
+    ("pattern", "message"),
+    [
+        ("convnextv2", "no torchvision model matches 'convnextv2': 'timm/*convnextv2*' has 9"),
+        ("resnet??t", "no torchvision model matches 'resnet??t': 'timm/resnet??t' has 4"),
+        ("timm/resnet18x", "no timm model matches 'resnet18x': did you mean 'timm/resnet18'?"),
+        ("torchvision/resnet18x", "matches 'resnet18x': did you mean 'resnet18'?"),
+        ("tim/resnet18", "unknown zoo 'tim': did you mean 'timm'?"),
+    ],
+)
+def test_models_that_are_elsewhere_or_nowhere(
+    pattern: str, message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert message in _refused(["models", pattern], capsys)
+
+
+def test_models_imports_no_zoo() -> None:
+    code = (
+        "import sys; from fuseline.cli import cli, run; "
+        "assert run(cli, ['models']) == run(cli, ['models', 'timm/vit*']) == 0; "
+        "print([name for name in ('torch', 'torchvision', 'timm') if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "[]"
+
+
+def test_doctor_names_torch_and_the_zoos(capsys: pytest.CaptureFixture[str]) -> None:
     assert run(cli, ["doctor"]) == 0
     out = capsys.readouterr().out
     assert "torch:" in out
-    assert "torchvision:" in out
+    assert all(f" {package}: " in out for package in ("torchvision", "timm", "transformers"))
 
 
 SEED_COMMANDS = (

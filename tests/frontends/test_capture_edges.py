@@ -3,16 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 import pytest
 import torch
 import torch.fx
 from torch import Tensor, nn
 
-from fuseline import InputError, capture, partition
+import fuseline
+from fuseline import InputError, partition
 from fuseline.costs import group_traffic
 from fuseline.fusion import find_violations
 from fuseline.graph import Builder, Graph, Kind, Role
+
+capture = partial(fuseline.capture, via="module")
 
 
 class Optional(nn.Module):

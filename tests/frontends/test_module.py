@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import partial
 
 import pytest
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F  # noqa: N812 - torch's own habit
 
-from fuseline import InputError, capture, partition
+import fuseline
+from fuseline import InputError, partition
 from fuseline.graph import Graph, Kind, OpClass, Origin, Role, Status
 from fuseline.graph.files import find_fault
 from tests.flop_counter import counted_flops
 from tests.strategies import ops_named
 from tests.test_promises import hold
+
+capture = partial(fuseline.capture, via="module")
 
 Forward = Callable[..., object]
 

@@ -5,10 +5,13 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from torch import nn
+import torch
+from torch import Tensor, nn
 
 from fuseline import InputError, capture
-from fuseline.frontends import model_names
+from fuseline.frontends import model_names, zoos
+from fuseline.frontends.sourced import Options
+from fuseline.frontends.sources import find_model, prepare
 
 FACTORIES = """
 import torch
@@ -22,6 +25,17 @@ def paired(width=2): return nn.Linear(4, width), torch.zeros(5, 4)
 def keyed(): return nn.Bilinear(4, 4, 2), {"input1": torch.zeros(5, 4), "input2": torch.ones(5, 4)}
 def raises(): raise RuntimeError("no weights\\nhere")
 def nothing(): return None
+def nested(): return nn.Linear(4, WIDTH), ([torch.zeros(5, 4), (torch.zeros(5),)], {"k": 1})
+def valued():
+    print("called")
+    width = int(torch.linspace(1, 3, 3)[-1])
+    return nn.Linear(4, width), torch.zeros(5, 4)
+def unready():
+    net = nn.Sequential(nn.Linear(4, 4), nn.Dropout()).eval()
+    return net, torch.zeros(1, 4)
+def counted():
+    print("called")
+    return nn.Linear(4, WIDTH), torch.zeros(5, 4)
 def needs(width): return nn.Linear(4, width)
 """
 
@@ -126,3 +140,93 @@ def test_unknown_options_are_one_line() -> None:
         capture("resnet18", inputs=(1,))
     with pytest.raises(InputError, match=r"^'Linear' comes without example inputs: "):
         capture(net)
+
+
+def test_a_factory_is_run_once_or_again_with_values(
+    file: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    once = find_model(f"{file}:counted", Options())
+    assert capsys.readouterr().err.count("called") == 1
+    again = find_model(f"{file}:valued", Options())  # reads a value, which meta has not
+    assert capsys.readouterr().err.count("called") == 2
+    for sourced in (once, again):
+        assert isinstance(sourced.model, nn.Linear)
+        assert sourced.model.out_features == 3
+        assert sourced.model.weight.is_meta
+
+
+def test_nested_inputs_take_the_batch_and_dtype(file: str) -> None:
+    sourced = find_model(f"{file}:nested", Options(batch=2, dtype="float16"))
+    first, (second,) = sourced.inputs[0]  # type: ignore[misc]  # a list and a tuple, as given
+    assert isinstance(first, Tensor)
+    assert isinstance(second, Tensor)
+    assert (tuple(first.shape), tuple(second.shape)) == ((2, 4), (2,))
+    assert first.dtype == second.dtype == torch.float16
+    assert sourced.inputs[1] == {"k": 1}
+    assert sourced.batch == 2
+
+
+def test_train_mode_is_asked_for(file: str) -> None:
+    name = f"{file}:unready"
+    assert not find_model(name, Options()).model.training
+    trained = find_model(name, Options(train=True)).model
+    assert all(module.training for module in trained.modules())
+
+
+def test_a_model_from_python_is_not_changed() -> None:
+    net = nn.Linear(4, 4)
+    image = torch.ones(2, 4)
+    same = prepare(net, image, Options(), name="net", source="python")
+    assert same.model is net
+    assert same.inputs[0][0] is image  # its values may matter
+    half = prepare(net, image, Options(dtype="float16"), name="net", source="python")
+    assert half.model is not net
+    assert (net.weight.dtype, net.weight.is_meta) == (torch.float32, False)
+    assert all(p.is_meta and p.dtype is torch.float16 for p in half.model.parameters())
+
+
+@pytest.mark.parametrize("name", ["resnet18", "torchvision/resnet18", "timm/resnet18", "FILE:net"])
+@pytest.mark.parametrize("option", ["seq_len", "decode"])
+def test_lengths_are_for_sequences(name: str, option: str, file: str) -> None:
+    name = name.replace("FILE", file)
+    with pytest.raises(InputError) as caught:
+        find_model(name, Options(seq_len=8) if option == "seq_len" else Options(decode=8))
+    assert str(caught.value).startswith(f"'{name}' takes no {option}: only models of transformers ")
+
+
+def test_a_length_is_positive() -> None:
+    with pytest.raises(InputError, match=r"^seq_len 0 is not a positive number below 2\^31$"):
+        find_model("hf/llama", Options(seq_len=0))
+
+
+def test_which_json_is_a_transformers_config(tmp_path: Path) -> None:
+    path = tmp_path / "some.json"
+    for content, expected in {
+        '{"hidden_size": 8, "model_type": "llama"}': True,
+        '{"schema": "fuseline.graph/1", "graph": {}}': False,
+        '{"model_type": 3}': False,
+        "[1]": False,
+        '{"model_type": "llama"': False,
+        '{"schema":"fuseline.graph/1","graph":' + "[" * 100_000: False,
+    }.items():
+        path.write_text(content)
+        assert zoos.is_transformers_config(path) is expected, content[:40]
+    with pytest.raises(InputError, match=r"some.json' is no transformers configuration: it has no"):
+        find_model(str(path), Options())
+    assert not zoos.is_transformers_config(tmp_path / "none.json")
+
+
+def test_an_unknown_zoo_is_one_line() -> None:
+    with pytest.raises(InputError, match=r"^unknown zoo 'tim': did you mean 'timm'\?$"):
+        model_names("tim")
+    with pytest.raises(InputError, match=r"^unknown zoo 'zzz': one of torchvision, timm, hf$"):
+        model_names("zzz")
+
+
+@pytest.mark.parametrize(
+    ("name", "shape"), [("vit_b_16", (1, 3, 225, 225)), ("timm/test_vit", (1, 3, 100, 100))]
+)
+def test_a_wrong_image_is_one_line(name: str, shape: tuple[int, ...]) -> None:
+    with pytest.raises(InputError) as caught:
+        capture(name, via="module", input_shapes=(shape,))
+    assert "\n" not in str(caught.value)

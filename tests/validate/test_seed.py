@@ -134,7 +134,7 @@ def test_the_command_writes_page_and_json(
 
 
 def _groups(model: str) -> list[tuple[str, ...]]:
-    graph = capture(model)
+    graph = capture(model, via="module")
     return [tuple(graph.ops[op].target for op in group.ops) for group in partition(graph).groups]
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from fuseline.cli.options import capture_options, find_graph
+from fuseline.cli.options import Asked, capture_options, find_graph
 from fuseline.cli.partition import check_writable
 from fuseline.errors import InputError
 from fuseline.graph import save
@@ -18,16 +18,13 @@ def command(
     *,
     model: str,
     output: str,
-    via: str,
-    batch: int | None,
-    dtype: str | None,
-    input_shapes: tuple[str, ...],
+    asked: Asked,
 ) -> None:
     """Capture MODEL and write its graph to FILE (versioned JSON; .zst compresses)."""
     if not output.endswith((".json", ".zst")):
         raise InputError(f"'{output}' has no known ending: name a graph .json or .json.zst")
     check_writable(output)
-    graph = find_graph(model, via, batch, dtype, input_shapes)
+    graph = find_graph(model, asked)
     save(graph, output)
     click.echo(
         f"{output}: {graph.source.name}, {len(graph.ops)} ops, {len(graph.tensors)} tensors",

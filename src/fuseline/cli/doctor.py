@@ -7,7 +7,7 @@ import click
 
 @click.command()
 def command() -> None:
-    """Check Python, torch and torchvision; name what does not fit together, and the cure."""
+    """Check Python, torch and the zoos; name what does not fit together, and the cure."""
     from fuseline.frontends.doctor import examine
 
     for finding in examine():

@@ -2,24 +2,36 @@
 
 from __future__ import annotations
 
-from fnmatch import fnmatch
-
 import click
 
 from fuseline.errors import InputError, did_you_mean
-from fuseline.frontends import model_names
+from fuseline.frontends import zoos
+
+_GLOB = frozenset("*?[")
 
 
 @click.command()
-@click.argument("pattern", required=False)
-def command(*, pattern: str | None) -> None:
-    """List torchvision's classifiers, or those whose name holds or matches PATTERN."""
-    names = model_names()
-    if pattern is None:
-        found = names
-    else:
-        found = [name for name in names if pattern in name or fnmatch(name, pattern)]
+@click.argument("pattern", required=False, default="")
+def command(*, pattern: str) -> None:
+    """List models by name: those that hold or match PATTERN.
+
+    A plain PATTERN searches torchvision; 'timm/...' and 'hf/...' search timm and transformers.
+    """
+    zoo, slash, rest = pattern.partition("/")
+    zoo, rest = (zoo, rest) if slash else (zoos.ZOOS[0], pattern)
+    found = zoos.matching(zoo, rest)
     if not found:
-        raise InputError(f"no model matches '{pattern}'{did_you_mean(str(pattern), names)}")
+        hint = _hint(zoo, rest, elsewhere=not slash)
+        raise InputError(f"no {zoo} model matches '{rest}'{hint}")
     for name in found:
         click.echo(name)
+
+
+def _hint(zoo: str, pattern: str, *, elsewhere: bool) -> str:
+    """The first other zoo that has matches, or the nearest name in this one."""
+    glob = pattern if _GLOB & set(pattern) else f"*{pattern}*"
+    for other in zoos.ZOOS if elsewhere else ():  # transformers, which is imported, comes last
+        if other != zoo and zoos.installed(other) and (found := zoos.matching(other, pattern)):
+            return f": '{other}/{glob}' has {len(found)}"
+    prefix = "" if zoo == zoos.ZOOS[0] else f"{zoo}/"
+    return did_you_mean(prefix + pattern, zoos.names(zoo))

@@ -3,31 +3,74 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
+from functools import wraps
 from pathlib import Path
 from typing import TypeVar
 
 import click
 
 from fuseline.errors import InputError
-from fuseline.frontends import capture, check_via
+from fuseline.frontends import ATTENTIONS, VIAS, capture, check_via
+from fuseline.frontends.zoos import is_transformers_config
 from fuseline.graph import Graph, load
 
 _GRAPH_FILES = (".json", ".zst")
 Command = TypeVar("Command", bound=Callable[..., object])
 
 
-def capture_options(function: Command) -> Command:
-    """How a model is captured: `--via --batch --dtype --input-shape`."""
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """How a model is to be captured, in the words of the command line."""
+
+    via: str | None
+    batch: int | None
+    dtype: str | None
+    input_shapes: tuple[str, ...]
+    seq_len: int | None
+    decode: int | None
+    train: bool
+    attention: str | None
+
+
+def capture_options(function: Callable[..., object]) -> Callable[..., object]:
+    """How a model is captured: options of the command, handed to it as one `Asked`."""
+
+    @wraps(function)
+    def gathered(
+        *,
+        via: str | None,
+        batch: int | None,
+        dtype: str | None,
+        input_shapes: tuple[str, ...],
+        seq_len: int | None,
+        decode: int | None,
+        train: bool,
+        attention: str | None,
+        **others: object,
+    ) -> object:
+        asked = Asked(via, batch, dtype, input_shapes, seq_len, decode, train, attention)
+        return function(asked=asked, **others)
+
+    command: Callable[..., object] = gathered
     for option in (
+        click.option("--attention", metavar="fused|decomposed",
+                     help="Attention as one op [default], or as its steps."),
+        click.option("--train", is_flag=True, help="The forward pass in train mode."),
+        click.option("--decode", type=click.IntRange(min=1), metavar="KV",
+                     help="The step that makes one token after KV cached ones."),
+        click.option("--seq-len", type=click.IntRange(min=1), metavar="N",
+                     help="Tokens of a sequence."),
         click.option("--input-shape", "input_shapes", multiple=True, metavar="N,C,H,W",
                      help="Shape of an input; repeat for more inputs."),
         click.option("--dtype", help="float32, float16, bfloat16 or float64."),
         click.option("--batch", type=int, help="First size of every input."),
-        click.option("--via", default="module", show_default=True,
-                     help="How the model is captured: module."),
+        click.option("--via", metavar="record|module|export",
+                     help="How the model is captured: every aten op of one run [default: record], "
+                     "one op a torch.nn module, or torch.export."),
     ):  # fmt: skip
-        function = option(function)
-    return function
+        command = option(command)
+    return command
 
 
 def section_options(function: Command) -> Command:
@@ -57,15 +100,24 @@ def parse_shape(text: str) -> tuple[int, ...]:
         raise InputError(f"'{text}' is not a shape: write sizes as 1,3,224,224") from error
 
 
-def find_graph(
-    model: str, via: str, batch: int | None, dtype: str | None, input_shapes: tuple[str, ...]
-) -> Graph:
+def find_graph(model: str, asked: Asked) -> Graph:
     """A saved graph where `model` names a graph file, else a fresh capture."""
-    shapes = tuple(parse_shape(text) for text in input_shapes)
-    check_via(via)
+    shapes = tuple(parse_shape(text) for text in asked.input_shapes)
+    if asked.via is not None:
+        check_via(asked.via)
     path = Path(model)
-    if path.suffix not in _GRAPH_FILES:
-        return capture(model, via=via, batch=batch, dtype=dtype, input_shapes=shapes)
-    if batch is not None or dtype is not None or shapes:
-        raise InputError(f"'{model}' is a saved graph: its batch, dtype and shapes are fixed")
+    if path.suffix not in _GRAPH_FILES or is_transformers_config(path):
+        return capture(
+            model,
+            via=asked.via or VIAS[0],
+            batch=asked.batch,
+            dtype=asked.dtype,
+            input_shapes=shapes,
+            seq_len=asked.seq_len,
+            decode=asked.decode,
+            train=asked.train,
+            attention=asked.attention or ATTENTIONS[0],
+        )
+    if asked != Asked(None, None, None, (), None, None, False, None):  # noqa: FBT003 - all unset
+        raise InputError(f"'{model}' is a saved graph: how it was captured is fixed")
     return load(path)

@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 import fuseline
-from fuseline.cli.options import capture_options, find_graph, section_options
+from fuseline.cli.options import Asked, capture_options, find_graph, section_options
 from fuseline.errors import InputError, did_you_mean
 from fuseline.files import write_bytes
 from fuseline.fusion import STRATEGIES, partition
@@ -35,7 +35,7 @@ class Sections:
     multiple=True,
     default=("fusion",),
     show_default=True,
-    help="unfused, fusion, or all; repeat for several.",
+    help=f"{', '.join(STRATEGIES)}, or all; repeat for several.",
 )
 @section_options
 @click.option(
@@ -55,18 +55,16 @@ def command(
     max_nodes: int,
     analyze_balance: bool,
     json_path: str | None,
-    via: str,
-    batch: int | None,
-    dtype: str | None,
-    input_shapes: tuple[str, ...],
+    asked: Asked,
 ) -> None:
-    """Partition MODEL: a torchvision classifier, FILE.py:FACTORY (runs the file), or a saved
-    graph (.json, .json.zst; runs no code).
+    """Partition MODEL: the name of a torchvision model, timm/NAME, hf/FAMILY or a transformers
+    config.json, FILE.py:FACTORY (runs the file), an exported program (.pt2), or a saved graph
+    (.json, .json.zst; runs no code).
     """  # fmt: skip
     sections = Sections(quantify, compare, visualize, analyze_balance, max_nodes)
     wanted = choose_strategies(strategies)
     check_writable(json_path)
-    graph = find_graph(model, via, batch, dtype, input_shapes)
+    graph = find_graph(model, asked)
     show(graph, wanted, sections, json_path)
 
 

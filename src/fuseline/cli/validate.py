@@ -66,11 +66,12 @@ def _validate_seed(models: tuple[str, ...], output: str | None, json_path: str |
 def _validate_flops(models: tuple[str, ...], output: str | None, json_path: str | None) -> None:
     import msgspec
 
-    from fuseline.frontends import model_names
+    from fuseline.frontends.zoos import torchvision_names
     from fuseline.report.terminal import print_table, stdout_console
     from fuseline.validate.flop_counter import compare_flops, page
 
-    rows = tuple(compare_flops(model) for model in _progress(models or tuple(model_names())))
+    classifiers = tuple(torchvision_names(""))
+    rows = tuple(compare_flops(model) for model in _progress(models or classifiers))
     _write(output, lambda: page(rows).encode())
     _write(json_path, lambda: msgspec.json.format(msgspec.json.encode(rows), indent=1) + b"\n")
     if json_path == "-":

@@ -19,23 +19,22 @@ from torch import fx, nn
 from fuseline.errors import InputError, foreign_code
 from fuseline.frontends.kinds import METADATA_ONLY, kind_of_module
 from fuseline.frontends.nested import tensors_in
+from fuseline.frontends.sourced import Inputs, Sourced
 from fuseline.frontends.storages import StorageTable
 from fuseline.frontends.translate import NodeRun, add_op
 from fuseline.graph import Graph, Kind, Role, Source
 
 _VARIADIC = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
 _PLAIN = (bool, int, float, str, type(None))
-Inputs = tuple[tuple[Any, ...], dict[str, Any]]
 
 
-def capture_module(
-    model: nn.Module, inputs: Inputs, *, name: str, source: str, batch: int, dtype: str
-) -> Graph:
-    """Trace `model` and run it on meta copies of `inputs` (arguments, keywords).
+def capture_module(sourced: Sourced) -> Graph:
+    """Trace the model and run it on meta copies of its inputs.
 
     Raises `InputError` where the model cannot be traced or refuses the inputs.
     """
-    arguments = _bind(model, inputs, name)
+    model, name = sourced.model, sourced.name
+    arguments = _bind(model, sourced.inputs, name)
     traced = _trace(model, arguments, name)
     runner = _Runner(traced)
     with _quiet_meta():
@@ -44,14 +43,15 @@ def capture_module(
     return runner.finish(
         Source(
             name=name,
-            source=source,
+            source=sourced.source,
             via="module",
             mode="train" if any(module.training for module in model.modules()) else "eval",
-            batch=batch,
-            dtype=dtype,
+            batch=sourced.batch,
+            dtype=sourced.dtype,
             input_shapes=tuple(shapes),
             nodes=len(traced.graph.nodes),
             torch=str(torch.__version__),
+            notes=sourced.notes,
         )
     )
 

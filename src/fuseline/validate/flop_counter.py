@@ -7,14 +7,20 @@ The attention fast path is off, so that the counter sees its products.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from contextlib import ExitStack
 from dataclasses import dataclass
 
 import torch
 from torch.nn.attention import SDPBackend, sdpa_kernel
 from torch.utils.flop_counter import FlopCounterMode
 
+from fuseline.errors import foreign_code
 from fuseline.frontends import capture
-from fuseline.frontends.sources import Options, find_model
+from fuseline.frontends.fakes import Fakes, replace_tensors
+from fuseline.frontends.record import with_values
+from fuseline.frontends.runner import Runner, no_fast_path, quiet_torch
+from fuseline.frontends.sourced import Options, Sourced
+from fuseline.frontends.sources import find_model
 from fuseline.report.units import giga
 
 
@@ -34,22 +40,38 @@ class FlopRow:
 
 
 def compare_flops(model: str) -> FlopRow:
-    """Count a torchvision classifier's FLOPs both ways, batch 1, on meta."""
+    """Count a torchvision classifier's FLOPs both ways, batch 1."""
     graph = capture(model)
-    return FlopRow(model, graph.flops, count_by_torch(model), len(graph.unknown_ops))
+    counted = count_by_torch(find_model(model, Options()))
+    return FlopRow(model, graph.flops, counted, len(graph.unknown_ops))
 
 
-def count_by_torch(model: str) -> int:
-    """What `FlopCounterMode` counts when the model runs on meta tensors [FLOP]."""
-    sourced = find_model(model, Options())
-    fast = torch.backends.mha.get_fastpath_enabled()
-    torch.backends.mha.set_fastpath_enabled(False)
-    try:
-        with torch.no_grad(), sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as mode:
-            sourced.model(*sourced.inputs[0], **sourced.inputs[1])
-    finally:
-        torch.backends.mha.set_fastpath_enabled(fast)
-    return mode.get_total_flops()
+def count_by_torch(sourced: Sourced, *, real: bool = False) -> int:
+    """What `FlopCounterMode` counts when the model runs on fake tensors, or real ones [FLOP].
+
+    Attention runs as the matrix products of torch's MATH backend, and without its fast path:
+    other kernels are not in torch's table.
+
+    Raises `InputError` where the model does not run.
+    """
+    with ExitStack() as stack:
+        stack.enter_context(torch.no_grad())
+        stack.enter_context(no_fast_path())
+        stack.enter_context(quiet_torch())
+        stack.enter_context(sdpa_kernel(SDPBackend.MATH))
+        if real:
+            sourced = with_values(sourced)
+            inputs = sourced.inputs
+        else:
+            fakes = Fakes()
+            stack.enter_context(fakes.in_place_of(sourced.model))
+            inputs = replace_tensors(sourced.inputs, fakes.pass_on)
+            stack.enter_context(fakes.mode)
+            stack.enter_context(Runner(fakes))
+        counter = stack.enter_context(FlopCounterMode(display=False))
+        stack.enter_context(foreign_code(f"torch cannot count '{sourced.name}'"))
+        sourced.model(*inputs[0], **inputs[1])
+    return counter.get_total_flops()
 
 
 def page(rows: Iterable[FlopRow]) -> str:

@@ -1,0 +1,145 @@
+"""Stand-ins: fake CPU tensors in place of parameters, inputs and constants, with their aliasing."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable, Generator, Mapping, MutableMapping
+from contextlib import contextmanager
+from typing import Any
+
+import torch
+from torch import nn
+from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode
+
+from fuseline.frontends.storages import identity
+
+_CPU = torch.device("cpu")
+
+
+class Fakes:
+    """One fake CPU tensor for every real or meta tensor; those that share a storage still do."""
+
+    def __init__(self) -> None:
+        self.mode = FakeTensorMode(allow_non_fake_inputs=True)
+        self._bases: dict[int, torch.UntypedStorage] = {}  # a storage -> its bytes on meta
+        self._alive: list[torch.UntypedStorage] = []  # whose addresses are keys above
+        self._twins: dict[int, tuple[torch.Tensor, torch.Tensor]] = {}
+        self._overwritten: set[int] = set()
+
+    def twin(self, tensor: torch.Tensor) -> torch.Tensor:
+        """The fake tensor that stands for this one; a fake tensor stands for itself."""
+        if type(tensor) is FakeTensor:
+            return tensor
+        known = self._twins.get(id(tensor))
+        if known is not None and known[1].shape == tensor.shape:
+            return known[1]
+        storage = tensor.untyped_storage()
+        key = identity(tensor)
+        if key not in self._bases:
+            base = torch.empty(storage.nbytes(), dtype=torch.uint8, device="meta")
+            self._bases[key] = base.untyped_storage()
+            self._alive.append(storage)
+        meta = torch.empty(0, dtype=tensor.dtype, device="meta")
+        with torch.no_grad():
+            meta.set_(self._bases[key], int(tensor.storage_offset()), tensor.shape, tensor.stride())
+            if tensor.is_conj():
+                meta = meta.conj()
+        fake = FakeTensor(self.mode, meta, _CPU)
+        self._twins[id(tensor)] = (tensor, fake)
+        return fake
+
+    def overwrite(self, tensor: torch.Tensor) -> None:
+        """From here on the values in this tensor's storage are not known."""
+        if type(tensor) is not FakeTensor:
+            self._overwritten.add(identity(tensor))
+
+    def has_values(self, tensor: torch.Tensor) -> bool:
+        """Whether what the tensor holds is known: it is real and nothing fake was written to it."""
+        return (
+            type(tensor) is not FakeTensor
+            and not tensor.is_meta
+            and identity(tensor) not in self._overwritten
+        )
+
+    def pass_on(self, tensor: torch.Tensor) -> torch.Tensor:
+        """What to hand to the model: a real tensor with its values, a twin of one on meta."""
+        return tensor if self.has_values(tensor) else self.twin(tensor)
+
+    @contextmanager
+    def in_place_of(self, model: nn.Module) -> Generator[None]:
+        """Swap every parameter and buffer of `model` for its stand-in; put them back after.
+
+        What the model notes on itself meanwhile (a cache of stand-ins) goes too.
+        """
+        with _unchanged(model):
+            for module in model.modules():
+                holders: tuple[dict[str, Any], ...] = (module._parameters, module._buffers)  # noqa: SLF001
+                for held in holders:
+                    for name, tensor in held.items():
+                        if tensor is not None:
+                            held[name] = self.twin(tensor)
+            yield
+
+
+@contextmanager
+def _unchanged(model: nn.Module) -> Generator[None]:
+    """Put back every attribute of every module, and what the dicts and lists among them held."""
+    attributes = [(vars(module), dict(vars(module))) for module in model.modules()]
+    dicts = [(v, v.copy()) for _, held in attributes for v in held.values() if type(v) is dict]
+    lists = [(v, v.copy()) for _, held in attributes for v in held.values() if type(v) is list]
+    try:
+        yield
+    finally:
+        for now, before in (*attributes, *dicts):
+            now.clear()
+            now.update(before)
+        for changed, kept in lists:
+            changed[:] = kept
+
+
+def replace_tensors(value: Any, replace: Callable[[torch.Tensor], torch.Tensor]) -> Any:  # noqa: ANN401
+    """A copy of a nested value with every tensor replaced.
+
+    Looks into tuples, lists, dicts, dataclasses and plain objects that hold tensors, as a cache
+    of keys and values does; what holds none is passed on as it is.
+    """
+    return _replace(value, replace, {})
+
+
+def _replace(
+    value: Any,  # noqa: ANN401
+    replace: Callable[[torch.Tensor], torch.Tensor],
+    seen: dict[int, Any],
+) -> Any:  # noqa: ANN401
+    match value:
+        case torch.Tensor():
+            return replace(value)
+        case Mapping():
+            items = {key: _replace(item, replace, seen) for key, item in value.items()}
+            if type(value) is dict:
+                return items
+            made = copy.copy(value)
+            if isinstance(made, MutableMapping):
+                made.update(items)
+            return made
+        case tuple() | list() if not isinstance(value, torch.Size):
+            items = [_replace(item, replace, seen) for item in value]
+            named = isinstance(value, tuple) and hasattr(value, "_fields")
+            return type(value)(*items) if named else type(value)(items)
+        case _ if hasattr(value, "__dict__") and not (callable(value) or isinstance(value, type)):
+            return _replace_attributes(value, replace, seen)
+        case _:
+            return value
+
+
+def _replace_attributes(
+    value: Any,  # noqa: ANN401
+    replace: Callable[[torch.Tensor], torch.Tensor],
+    seen: dict[int, Any],
+) -> Any:  # noqa: ANN401
+    """A shallow copy whose attributes are replaced; an object met twice is copied once."""
+    if id(value) not in seen:
+        seen[id(value)] = made = copy.copy(value)
+        for name, item in vars(value).items():
+            object.__setattr__(made, name, _replace(item, replace, seen))
+    return seen[id(value)]

@@ -1,0 +1,203 @@
+"""Recorded capture: run the model once on stand-ins and note every aten op that is dispatched.
+
+The default frontend. Nothing is computed on activations: parameters and inputs are fake tensors,
+which have shapes, strides, storages and no data.
+
+A model whose control flow depends on activations cannot run on fake tensors. It is run on small
+real ones instead, and the graph says so.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator
+from contextlib import ExitStack, contextmanager
+from typing import Any
+
+import torch
+from torch import nn
+
+from fuseline.errors import InputError, foreign_code
+from fuseline.frontends.building import rebuild_with_values
+from fuseline.frontends.fakes import Fakes, replace_tensors
+from fuseline.frontends.recorder import Recorder, Recording, Scope
+from fuseline.frontends.runner import casts_in_place, needs_values, no_fast_path, quiet_torch
+from fuseline.frontends.sourced import Sourced
+from fuseline.graph import Graph, Role, Source
+
+_MOST_REAL_BYTES = 4 * 2**30
+"""Parameters up to which a data-dependent model is run for real [bytes]."""
+
+
+def capture_record(sourced: Sourced, *, decomposed: bool = False) -> Graph:
+    """Run the model once, on fake tensors where it lets us, and return its graph.
+
+    Raises `InputError` where the model refuses the inputs, or needs values and is too large to
+    have any.
+    """
+    try:
+        return _record(sourced, Fakes(), decomposed=decomposed)
+    except Exception as error:
+        if not needs_values(error):
+            raise
+        what = f"'{sourced.name}' decides by values that only a run has ({_sentence(error)})"
+    nbytes = sum(parameter.nbytes for parameter in sourced.model.parameters())
+    if nbytes > _MOST_REAL_BYTES:
+        raise InputError(
+            f"{what}, and its {nbytes / 1e9:.1f} GB of parameters are too many to run it for real"
+        )
+    note = f"{what}: recorded on small real tensors, and true of these inputs only"
+    return _record(with_values(sourced, note), None, decomposed=decomposed)
+
+
+def _sentence(error: BaseException) -> str:
+    func = getattr(error, "func", None)
+    return str(func) if func is not None else str(error).splitlines()[0]
+
+
+def _record(sourced: Sourced, fakes: Fakes | None, *, decomposed: bool) -> Graph:
+    recording = Recording()
+    model = sourced.model
+    recorder = Recorder(recording, fakes, decomposed=decomposed)
+    with ExitStack() as stack:
+        stack.enter_context(torch.inference_mode())
+        stack.enter_context(no_fast_path())
+        stack.enter_context(quiet_torch())
+        if fakes is not None:
+            stack.enter_context(fakes.in_place_of(model))
+            stack.enter_context(casts_in_place())
+        _own_held(recording, model, fakes)
+        inputs, shapes = _own_inputs(recording, sourced.inputs, fakes)
+        if fakes is not None:
+            stack.enter_context(fakes.mode)
+        stack.enter_context(recorder)
+        stack.enter_context(_scoped(model, recorder))
+        result = _call(model, inputs, sourced.name, shapes)
+    return recording.finish(
+        recording.outputs(result, fakes),
+        Source(
+            name=sourced.name,
+            source=sourced.source,
+            via="record",
+            mode="train" if any(module.training for module in model.modules()) else "eval",
+            batch=sourced.batch,
+            dtype=sourced.dtype,
+            input_shapes=tuple(shapes),
+            notes=sourced.notes,
+        ),
+    )
+
+
+def _call(
+    model: nn.Module,
+    inputs: tuple[tuple[Any, ...], dict[str, Any]],
+    name: str,
+    shapes: list[tuple[int, ...]],
+) -> object:
+    given = ", ".join(str(shape) for shape in shapes)
+    with foreign_code(f"'{name}' cannot run on inputs {given}", passing=needs_values):
+        return model(*inputs[0], **inputs[1])
+
+
+def _own_held(recording: Recording, model: nn.Module, fakes: Fakes | None) -> None:
+    """Every parameter and buffer is in the graph under its own name, once."""
+    named = [(name, tensor, Role.PARAMETER) for name, tensor in _held(model, "_parameters")]
+    named += [(name, tensor, Role.BUFFER) for name, tensor in _held(model, "_buffers")]
+    for name, tensor, role in named:
+        recording.own(name, fakes.twin(tensor) if fakes else tensor, role)
+
+
+def _held(model: nn.Module, where: str) -> list[tuple[str, torch.Tensor]]:
+    """`named_parameters` or `named_buffers`, also where stand-ins are no `nn.Parameter`."""
+    return [
+        (f"{path}.{name}" if path else name, tensor)
+        for path, module in model.named_modules()
+        for name, tensor in vars(module)[where].items()
+        if tensor is not None
+    ]
+
+
+def _own_inputs(
+    recording: Recording, inputs: tuple[tuple[Any, ...], dict[str, Any]], fakes: Fakes | None
+) -> tuple[tuple[tuple[Any, ...], dict[str, Any]], list[tuple[int, ...]]]:
+    """Inputs ready to pass, and the shapes of their tensors.
+
+    A real tensor among them keeps its values: a source gives one where the model reads it.
+    """
+    shapes: list[tuple[int, ...]] = []
+
+    def own(tensor: torch.Tensor) -> torch.Tensor:
+        shapes.append(tuple(tensor.shape))
+        standing = fakes.twin(tensor) if fakes else tensor
+        recording.own(f"input_{len(shapes) - 1}" if shapes[1:] else "input", standing, Role.INPUT)
+        return fakes.pass_on(tensor) if fakes else standing
+
+    return replace_tensors(inputs, own), shapes
+
+
+@contextmanager
+def _scoped(model: nn.Module, recorder: Recorder) -> Generator[None]:
+    """Tell the recorder which module runs; a module that is shared goes by its first path."""
+    scopes = {
+        id(module): Scope(path, type(module).__name__) for path, module in model.named_modules()
+    }
+
+    def enter(module: nn.Module, _args: object) -> None:
+        around = recorder.scopes[-1]
+        made = Scope(around.path, type(module).__name__)  # a module made on the fly
+        recorder.scopes.append(scopes.get(id(module), made))
+
+    def leave(_module: nn.Module, _args: object, _result: object) -> None:
+        recorder.scopes.pop()
+
+    hooks = nn.modules.module
+    handles = (
+        hooks.register_module_forward_pre_hook(enter),
+        hooks.register_module_forward_hook(leave, always_call=True),
+    )
+    try:
+        yield
+    finally:
+        for handle in handles:
+            handle.remove()
+
+
+# --- small real tensors ---------------------------------------------------------------------
+
+
+def with_values(sourced: Sourced, note: str = "") -> Sourced:
+    """The same model and inputs with values: random floats, ones for integers."""
+    generator = torch.Generator().manual_seed(0)
+
+    def fill(tensor: torch.Tensor) -> torch.Tensor:
+        if not tensor.is_meta:
+            return tensor
+        if tensor.is_floating_point() or tensor.is_complex():
+            return torch.randn(tensor.shape, generator=generator).to(tensor.dtype)
+        return torch.ones(tensor.shape, dtype=tensor.dtype)
+
+    model = rebuild_with_values(sourced.model)
+    with torch.no_grad():
+        for module in model.modules():
+            places: tuple[dict[str, Any], ...] = (module._parameters, module._buffers)  # noqa: SLF001
+            for held in places:
+                for name, tensor in held.items():
+                    if tensor is not None and tensor.is_meta:
+                        held[name] = _small_value(name, fill(tensor), tensor)
+    return Sourced(
+        model=model,
+        inputs=replace_tensors(sourced.inputs, fill),
+        name=sourced.name,
+        source=sourced.source,
+        batch=sourced.batch,
+        dtype=sourced.dtype,
+        notes=(*sourced.notes, *([note] if note else [])),
+    )
+
+
+def _small_value(name: str, filled: torch.Tensor, like: torch.Tensor) -> torch.Tensor:
+    """Values small enough to pass through many layers; a variance is positive."""
+    if filled.is_floating_point():
+        filled = torch.ones_like(filled) if "var" in name else filled * 0.02
+    if isinstance(like, nn.Parameter):
+        return nn.Parameter(filled, requires_grad=False)
+    return filled
