@@ -93,7 +93,7 @@ def add_call(table: StorageTable, values: Values, run: Dispatched) -> int:
     written += _running_statistics(kind, run, call)
     reads, parameters, makers = _operands(table, values, run, kind)
     op_class = _op_class(table, kind, call, results, written)  # a view of what was just read too
-    targets = [_number(table, values, tensor)[0] for tensor in written]
+    targets = [number_of(table, values, tensor)[0] for tensor in written]
     number = len(table.build.ops)
     several = len(results) > 1
     outputs = [
@@ -175,7 +175,7 @@ def _work(kind: Kind, op_class: OpClass, overload: Overload, call: Call) -> Work
 # --- what it touches ------------------------------------------------------------------------
 
 
-def _number(table: StorageTable, values: Values, tensor: torch.Tensor) -> tuple[int, int]:
+def number_of(table: StorageTable, values: Values, tensor: torch.Tensor) -> tuple[int, int]:
     """(graph tensor, op that made it); a tensor never seen is a constant of the model."""
     found = values.find(tensor)
     if found is None:
@@ -200,7 +200,7 @@ def _operands(
         unread |= set(run.overload.written)
     for name, value in run.arguments.items():
         for tensor in tensors_in(value):
-            number, maker = _number(table, values, tensor)
+            number, maker = number_of(table, values, tensor)
             if maker >= 0:
                 makers.append(maker)
             if name in unread or kind in (Kind.FILL, Kind.RANDOM):
@@ -246,7 +246,7 @@ def _gathers(
             return ()
     if not isinstance(source, torch.Tensor):
         return ()
-    return (Gather(_number(table, values, source)[0], nbytes),)
+    return (Gather(number_of(table, values, source)[0], nbytes),)
 
 
 def _scatters(
@@ -265,7 +265,7 @@ def _scatters(
         return ()
     elements = max(counted.numel(), _selected(run, target))
     nbytes = min(elements * target.itemsize, target.nbytes)
-    return (Gather(_number(table, values, target)[0], nbytes),)
+    return (Gather(number_of(table, values, target)[0], nbytes),)
 
 
 def _selected(run: Dispatched, target: torch.Tensor) -> int:

@@ -113,7 +113,9 @@ def _replace(
 ) -> Any:  # noqa: ANN401
     match value:
         case torch.Tensor():
-            return replace(value)
+            if id(value) not in seen:  # what is passed twice is one object to the model too
+                seen[id(value)] = replace(value)
+            return seen[id(value)]
         case Mapping():
             items = {key: _replace(item, replace, seen) for key, item in value.items()}
             if type(value) is dict:

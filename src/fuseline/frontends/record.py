@@ -65,8 +65,8 @@ def _record(sourced: Sourced, fakes: Fakes | None, *, decomposed: bool) -> Graph
         if fakes is not None:
             stack.enter_context(fakes.in_place_of(model))
             stack.enter_context(casts_in_place())
-        _own_held(recording, model, fakes)
-        inputs, shapes = _own_inputs(recording, sourced.inputs, fakes)
+        own_held(recording, model, fakes)
+        inputs, shapes = own_inputs(recording, sourced.inputs, fakes)
         if fakes is not None:
             stack.enter_context(fakes.mode)
         stack.enter_context(recorder)
@@ -98,7 +98,7 @@ def _call(
         return model(*inputs[0], **inputs[1])
 
 
-def _own_held(recording: Recording, model: nn.Module, fakes: Fakes | None) -> None:
+def own_held(recording: Recording, model: nn.Module, fakes: Fakes | None) -> None:
     """Every parameter and buffer is in the graph under its own name, once."""
     named = [(name, tensor, Role.PARAMETER) for name, tensor in _held(model, "_parameters")]
     named += [(name, tensor, Role.BUFFER) for name, tensor in _held(model, "_buffers")]
@@ -116,7 +116,7 @@ def _held(model: nn.Module, where: str) -> list[tuple[str, torch.Tensor]]:
     ]
 
 
-def _own_inputs(
+def own_inputs(
     recording: Recording, inputs: tuple[tuple[Any, ...], dict[str, Any]], fakes: Fakes | None
 ) -> tuple[tuple[tuple[Any, ...], dict[str, Any]], list[tuple[int, ...]]]:
     """Inputs ready to pass, and the shapes of their tensors.

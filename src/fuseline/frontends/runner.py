@@ -54,8 +54,10 @@ def needs_values(error: BaseException) -> bool:
     return isinstance(error, RuntimeError) and any(said in str(error) for said in _NO_VALUES)
 
 
-_ALIASES = frozenset({"aten::lift_fresh", "aten::resolve_conj", "aten::resolve_neg"})
-"""Ops that return their argument, unless it is lazily conjugated or negated."""
+_ALIASES = frozenset(
+    {"aten::lift_fresh", "aten::detach", "aten::alias", "aten::resolve_conj", "aten::resolve_neg"}
+)
+"""Ops that return the very tensor they are given, unless it is lazily conjugated or negated."""
 
 _QUESTIONS = frozenset(
     {"prim::device", "prim::layout", "aten::is_same_size", "aten::sym_size", "aten::sym_numel",
@@ -91,7 +93,7 @@ class Runner(TorchDispatchMode):
         if overload is None:
             overload = self._overloads[func] = Overload.of(func)
         if overload.full in _ALIASES and not (args[0].is_conj() or args[0].is_neg()):
-            return args[0]
+            return another(args[0])
         if overload.full in _QUESTIONS:
             return func(*args, **kwargs)
         return self.dispatch(func, overload, args, kwargs)
@@ -117,7 +119,10 @@ class Runner(TorchDispatchMode):
         fakes = self.fakes
         arguments = bind(overload, args, kwargs)
         if fakes is None:
-            return func(*args, **kwargs)
+            result = func(*args, **kwargs)
+            if overload.name == "scaled_dot_product_attention":
+                result = attention_result(arguments).copy_(result)
+            return result
         if kwargs.get("device") is not None and torch.device(kwargs["device"]).type == "meta":
             kwargs["device"] = torch.device("cpu")  # where a parameter that was on meta seems to be
         tensors = tensors_in(tuple(arguments.values()))
@@ -181,9 +186,14 @@ def drops(arguments: dict[str, Any]) -> bool:
 def apart(result: object, arguments: dict[str, Any]) -> object:
     """The result as an object of its own, where an op returns its argument (`contiguous`)."""
     if isinstance(result, torch.Tensor) and any(result is given for given in arguments.values()):
-        with nullcontext() if isinstance(result, FakeTensor) else unset_fake_temporarily():
-            return torch.ops.aten.alias.default(result)
+        return another(result)
     return result
+
+
+def another(tensor: torch.Tensor) -> torch.Tensor:
+    """A second object for the same tensor."""
+    with nullcontext() if isinstance(tensor, FakeTensor) else unset_fake_temporarily():
+        return torch.ops.aten.alias.default(tensor)
 
 
 # --- what holds while a model runs ------------------------------------------------------------
