@@ -92,7 +92,13 @@ def add_call(table: StorageTable, values: Values, run: Dispatched) -> int:
     kind = _refine(overload.kind, run, call)
     written += _running_statistics(kind, run, call)
     reads, parameters, makers = _operands(table, values, run, kind)
-    op_class = _op_class(table, kind, call, results, written)  # a view of what was just read too
+    # asked once every operand is known: a result may be a view of what was first met here
+    is_alias = not written and all(table.knows(result) for result in results)
+    op_class = (
+        _op_class(overload, kind, call, is_alias=is_alias)
+        if results or written
+        else (_class_without_result(kind))
+    )
     targets = [number_of(table, values, tensor)[0] for tensor in written]
     number = len(table.build.ops)
     several = len(results) > 1
@@ -143,25 +149,21 @@ def _refine(kind: Kind, run: Dispatched, call: Call) -> Kind:
     return kind
 
 
-def _op_class(
-    table: StorageTable,
-    kind: Kind,
-    call: Call,
-    results: list[torch.Tensor],
-    written: list[torch.Tensor],
-) -> OpClass:
+def _op_class(overload: Overload, kind: Kind, call: Call, *, is_alias: bool) -> OpClass:
+    if kind is Kind.CUSTOM:
+        return CUSTOM[overload.full].op_class
     usual = CLASS_OF[kind]
-    if kind is Kind.CUSTOM or usual is OpClass.CONTROL:
+    foreign = kind is Kind.UNKNOWN and not overload.full.startswith("aten::")
+    if usual is OpClass.CONTROL or kind is Kind.HOST_READ or foreign:
         return usual
-    if usual is OpClass.OPAQUE and kind is not Kind.UNKNOWN:
-        return usual
-    if results and not written and all(table.knows(result) for result in results):
+    if is_alias:
         return OpClass.VIEW
-    if usual is OpClass.OPAQUE or not (results or written):
-        return OpClass.OPAQUE
-    if call.flag("use_statistics_of_input"):
-        return OpClass.REDUCTION
-    return usual
+    return OpClass.REDUCTION if call.flag("use_statistics_of_input") else usual
+
+
+def _class_without_result(kind: Kind) -> OpClass:
+    """What neither returns nor writes a tensor takes one to the host, or is bookkeeping there."""
+    return OpClass.CONTROL if CLASS_OF[kind] is OpClass.CONTROL else OpClass.OPAQUE
 
 
 def _work(kind: Kind, op_class: OpClass, overload: Overload, call: Call) -> Work:

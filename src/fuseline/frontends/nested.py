@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import fields, is_dataclass
 
 import torch
 
 
 def tensors_in(value: object) -> list[torch.Tensor]:
-    """Tensors anywhere in nested tuples, lists, dicts and slices, in order."""
+    """Tensors anywhere in nested tuples, lists, dicts, dataclasses and slices, in order."""
     if isinstance(value, torch.Tensor):
         return [value]
     if isinstance(value, Mapping):
@@ -17,4 +18,7 @@ def tensors_in(value: object) -> list[torch.Tensor]:
         return tensors_in((value.start, value.stop, value.step))
     if isinstance(value, Sequence) and not isinstance(value, (str, bytes, torch.Size)):
         return [tensor for item in value for tensor in tensors_in(item)]
+    if is_dataclass(value) and not isinstance(value, type):
+        held = (getattr(value, field.name, None) for field in fields(value))
+        return [tensor for item in held for tensor in tensors_in(item)]
     return []

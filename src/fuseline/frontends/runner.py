@@ -116,13 +116,22 @@ class Runner(TorchDispatchMode):
         kwargs: dict[str, Any],
     ) -> object:
         """What the op returns, on stand-ins where there are any."""
-        fakes = self.fakes
+        if self.fakes is not None:
+            return self._run_on(self.fakes, func, overload, args, kwargs)
+        result = func(*args, **kwargs)
+        if overload.name == "scaled_dot_product_attention":  # laid out as every device would
+            return attention_result(bind(overload, args, kwargs)).copy_(result)
+        return result
+
+    def _run_on(
+        self,
+        fakes: Fakes,
+        func: torch._ops.OpOverload,
+        overload: Overload,
+        args: tuple[Any, ...],
+        kwargs: dict[str, Any],
+    ) -> object:
         arguments = bind(overload, args, kwargs)
-        if fakes is None:
-            result = func(*args, **kwargs)
-            if overload.name == "scaled_dot_product_attention":
-                result = attention_result(arguments).copy_(result)
-            return result
         if kwargs.get("device") is not None and torch.device(kwargs["device"]).type == "meta":
             kwargs["device"] = torch.device("cpu")  # where a parameter that was on meta seems to be
         tensors = tensors_in(tuple(arguments.values()))

@@ -15,6 +15,7 @@ from fuseline.report.units import at_least, giga, intensity, megabytes, percent,
 
 _PIPE_WIDTH = 132  # a pipe has no width of its own
 _LABEL = 24
+_SHAPES = 4  # a cache has one a layer
 
 
 def stdout_console() -> Console:
@@ -61,7 +62,9 @@ def print_pairs(console: Console, title: str, pairs: Iterable[tuple[str, str]]) 
 def print_header(console: Console, result: Result) -> None:
     """The model, the ledger, and what this level hides."""
     model, graph = result.model, result.graph
-    shapes = ", ".join("x".join(map(str, shape)) for shape in model.input_shapes)
+    shapes = ", ".join("x".join(map(str, shape)) for shape in model.input_shapes[:_SHAPES])
+    if (more := len(model.input_shapes) - _SHAPES) > 0:
+        shapes += f" and {more} more,"
     console.print(
         f"[bold]{escape(model.name)}[/bold]  {escape(model.source)}, input {shapes} "
         f"{model.dtype}, {model.mode} mode, via {model.via}",
