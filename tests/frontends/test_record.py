@@ -214,6 +214,32 @@ def test_results_may_be_nested_and_inputs_may_come_back() -> None:
     assert graph.compulsory_bytes == 16 + 2 * 16
 
 
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::UserWarning")
+def test_quantised_layers_are_counted_with_the_weights_they_pack() -> None:
+    quantization = torch.ao.quantization
+    net = nn.Sequential(nn.Linear(8, 16), nn.ReLU()).eval()
+    graph = capture(quantization.quantize_dynamic(net, {nn.Linear}), torch.empty(2, 8))
+    assert graph.unknown_ops == ()
+    assert graph.flops == 2 * 2 * 8 * 16
+    assert graph.parameter_bytes == 8 * 16 + 4 * 16  # int8 weights, float biases
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::UserWarning")
+def test_quantised_activations_run_for_real() -> None:
+    quantization = torch.ao.quantization
+    parts = quantization.QuantStub(), nn.Conv2d(3, 8, 3), quantization.DeQuantStub()
+    net = nn.Sequential(*parts).eval()
+    net.qconfig = quantization.get_default_qconfig("x86")
+    prepared = quantization.prepare(net)
+    prepared(torch.randn(1, 3, 8, 8))
+    graph = capture(quantization.convert(prepared).eval(), torch.empty(1, 3, 8, 8))
+    assert "recorded on small real tensors" in graph.source.notes[-1]
+    assert graph.unknown_ops == ()
+    assert graph.flops == 2 * 8 * 36 * 27
+    kinds = [op.kind for op in graph.ops if op.is_compute]
+    assert kinds == [Kind.QUANTIZE, Kind.CONV2D, Kind.DEQUANTIZE]
+
+
 # --- what cannot be known -------------------------------------------------------------------
 
 
@@ -283,7 +309,7 @@ class Decides(nn.Module):
 def test_a_model_that_decides_by_values_runs_on_small_real_ones_and_says_so() -> None:
     graph = capture(Decides().eval(), torch.empty(3, 4, device="meta"))
     (note,) = graph.source.notes
-    assert "decides by values that only a run has" in note
+    assert "needs values that only a run has" in note
     assert "recorded on small real tensors, and true of these inputs only" in note
     assert graph.flops == 2 * 2 * 3 * 4 * 4
     assert graph.unknown_ops == ()

@@ -14,6 +14,8 @@ from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode
 from fuseline.frontends.storages import identity
 
 _CPU = torch.device("cpu")
+_MOST_COPIED = 4096
+"""Elements up to which a buffer keeps its values: a scale, a table of frequencies."""
 
 
 class Fakes:
@@ -24,6 +26,7 @@ class Fakes:
         self._bases: dict[int, torch.UntypedStorage] = {}  # a storage -> its bytes on meta
         self._alive: list[torch.UntypedStorage] = []  # whose addresses are keys above
         self._twins: dict[int, tuple[torch.Tensor, torch.Tensor]] = {}
+        self._copies: dict[int, tuple[torch.Tensor, torch.Tensor]] = {}
         self._overwritten: set[int] = set()
 
     def twin(self, tensor: torch.Tensor) -> torch.Tensor:
@@ -62,8 +65,11 @@ class Fakes:
         )
 
     def pass_on(self, tensor: torch.Tensor) -> torch.Tensor:
-        """What to hand to the model: a real tensor with its values, a twin of one on meta."""
-        return tensor if self.has_values(tensor) else self.twin(tensor)
+        """What to hand to the model for an input: real integers with their values (lengths, sizes
+        and positions are read), a twin of everything else.
+        """
+        counts = not (tensor.is_floating_point() or tensor.is_complex())
+        return tensor if counts and self.has_values(tensor) else self.twin(tensor)
 
     @contextmanager
     def in_place_of(self, model: nn.Module) -> Generator[None]:
@@ -77,8 +83,18 @@ class Fakes:
                 for held in holders:
                     for name, tensor in held.items():
                         if tensor is not None:
-                            held[name] = self.twin(tensor)
+                            held[name] = self._stand_in(tensor)
             yield
+
+    def _stand_in(self, tensor: torch.Tensor) -> torch.Tensor:
+        """A fake tensor; for a small real buffer a copy of it, as its values may be read."""
+        if isinstance(tensor, nn.Parameter) or tensor.is_meta or tensor.numel() > _MOST_COPIED:
+            return self.twin(tensor)
+        if tensor.untyped_storage().nbytes() != tensor.nbytes:  # a view: its base matters
+            return self.twin(tensor)
+        if id(tensor) not in self._copies:
+            self._copies[id(tensor)] = (tensor, tensor.detach().clone())
+        return self._copies[id(tensor)][1]
 
 
 @contextmanager

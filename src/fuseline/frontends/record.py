@@ -39,7 +39,7 @@ def capture_record(sourced: Sourced, *, decomposed: bool = False) -> Graph:
     except Exception as error:
         if not needs_values(error):
             raise
-        what = f"'{sourced.name}' decides by values that only a run has ({_sentence(error)})"
+        what = f"'{sourced.name}' needs values that only a run has ({_sentence(error)})"
     nbytes = sum(parameter.nbytes for parameter in sourced.model.parameters())
     if nbytes > _MOST_REAL_BYTES:
         raise InputError(
@@ -51,7 +51,7 @@ def capture_record(sourced: Sourced, *, decomposed: bool = False) -> Graph:
 
 def _sentence(error: BaseException) -> str:
     func = getattr(error, "func", None)
-    return str(func) if func is not None else str(error).splitlines()[0]
+    return str(func) if func is not None else str(error).splitlines()[0].partition(". ")[0]
 
 
 def _record(sourced: Sourced, fakes: Fakes | None, *, decomposed: bool) -> Graph:

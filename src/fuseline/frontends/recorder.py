@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import torch
+from torch._subclasses.fake_tensor import unset_fake_temporarily
 
 from fuseline.frontends.aten import Dispatched, Overload, add_call, bind
 from fuseline.frontends.attention import decompose_attention
@@ -83,6 +84,7 @@ class Recorder(Runner):
         self.scopes: list[Scope] = [Scope()]
         self._extra: dict[str, object] = {}
         self._shapes: dict[str, tuple[int, ...]] = {}
+        self._packed: dict[int, tuple[object, torch.Tensor, torch.Tensor | None]] = {}
 
     def dispatch(
         self,
@@ -110,6 +112,7 @@ class Recorder(Runner):
 
     def _note(self, overload: Overload, arguments: dict[str, Any], result: object) -> None:
         recording, scope = self.recording, self.scopes[-1]
+        arguments = self._unpacked(arguments)
         if self.fakes is not None:
             arguments = replace_tensors(arguments, self.fakes.twin)
             result = replace_tensors(result, self.fakes.twin)
@@ -125,6 +128,20 @@ class Recorder(Runner):
         )
         recording.calls += 1
         add_call(recording.table, recording.values, run)
+
+    def _unpacked(self, arguments: dict[str, Any]) -> dict[str, Any]:
+        """Weight and bias of a quantised layer as arguments of their own: it packs them in one."""
+        made = dict(arguments)
+        for name, value in arguments.items():
+            if not isinstance(value, torch.ScriptObject) or not hasattr(value, "unpack"):
+                continue
+            if id(value) not in self._packed:
+                with unset_fake_temporarily():
+                    weight, bias = value.unpack()
+                    self._packed[id(value)] = (value, weight.int_repr(), bias)
+            del made[name]
+            _, made["weight"], made["bias"] = self._packed[id(value)]
+        return made
 
     def _decomposed_attention(self, arguments: dict[str, Any]) -> torch.Tensor:
         """Scores, mask, softmax and values as ops of their own, priced alike."""

@@ -43,15 +43,19 @@ _NO_VALUES = (
     "unallocated storage",
     "Cannot copy out of meta tensor",
     "numpy() on a tensor subclass",
+    "'QuantizedMeta' backend",
+    "Could not run 'quantized::",
 )
-"""What torch says where a value is asked for outside the dispatcher: `tolist`, `numpy`."""
+"""What torch says where a value is asked for outside the dispatcher (`tolist`, `numpy`), or where
+it has no fake tensors (quantised ones)."""
 
 
 def needs_values(error: BaseException) -> bool:
     """Whether the error says that code asked a fake tensor for a value, or for a kernel."""
     if isinstance(error, _NEEDS_VALUES):
         return True
-    return isinstance(error, RuntimeError) and any(said in str(error) for said in _NO_VALUES)
+    known = isinstance(error, (RuntimeError, NotImplementedError))
+    return known and any(said in str(error) for said in _NO_VALUES)
 
 
 _ALIASES = frozenset(

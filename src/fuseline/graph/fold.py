@@ -66,7 +66,7 @@ def _ops_that_stay(graph: Graph, *, parameters: bool) -> set[int]:
         before = len(varying)
         stays = set()
         for op in graph.ops:
-            touched = _storages(graph, (*op.inputs, *op.parameters, *op.writes))
+            touched = _storages(graph, (*op.inputs, *op.parameters, *op.writes, *op.outputs))
             written = _storages(graph, op.writes)
             if touched & varying or written & lasting or _can_be_seen(op):
                 stays.add(op.id)
