@@ -371,3 +371,91 @@ def test_embeddings() -> None:
     assert count_work(Kind.EMBEDDING, Call(((2, 3),), ((2, 3, 4),))).status is Status.ZERO
     # 6 rows of 4 summed
     assert work(Kind.EMBEDDING_BAG, ((2, 3),), (2, 4), {"weight": (10, 4)}) == (0, 24)
+
+
+@pytest.mark.parametrize(
+    ("left", "right", "flops"),
+    [
+        ((6, 4), (3, 4, 5), 2 * 6 * 4 * 5),  # 6 rows in 3 groups: each meets one matrix
+        ((6, 4), (4, 5), 2 * 6 * 4 * 5),  # the inner size in groups
+        ((3, 6, 4), (4, 5), 2 * 6 * 4 * 5),  # 5 columns in 3 groups
+        ((3, 6, 4), (3, 4, 5), 3 * 2 * 6 * 4 * 5),  # a batched product
+    ],
+)
+def test_grouped_products(left: tuple[int, ...], right: tuple[int, ...], flops: int) -> None:
+    named = {"input": left, "mat2": right}
+    assert work(Kind.GROUPED_MM, (left, right), (6, 5), named) == (flops, 0)
+
+
+def test_a_deformable_convolution_samples_every_tap() -> None:
+    named: dict[str, Shape] = {
+        "input": (2, 6, 9, 9),
+        "weight": (8, 3, 3, 3),
+        "mask": (2, 9, 7, 7),
+        "bias": (8,),
+    }
+    # 2 groups of 3 channels; 2 x 6 channels x 9 taps x 49 places sampled, 9 steps and a mask each
+    flops, other = work(Kind.DEFORM_CONV2D, ((2, 6, 9, 9),), (2, 8, 7, 7), named)
+    assert flops == 2 * (2 * 8 * 49) * (3 * 9)
+    assert other == 2 * 6 * 9 * 49 * 10 + 2 * 8 * 49
+
+
+@pytest.mark.parametrize(
+    ("kind", "source", "out", "attributes", "steps"),
+    [
+        (Kind.SORT, (3, 5), (3, 5), {"dim": -1}, 15 * 3),  # 5 elements: 3 levels of merging
+        (Kind.SORT, (5, 3), (2, 3), {"dim": 0}, 15 * 3),
+        (Kind.SORT, (4, 1), (4, 1), {}, 0),
+        (Kind.FFT, (3, 16), (3, 16), {"dim": [1]}, 5 * 48 * 4),
+        (Kind.FFT, (8, 16), (8, 16), {"dim": [0, 1]}, 5 * 128 * (3 + 4)),
+        (Kind.FFT, (3, 16), (3, 9), {"dim": [1]}, 5 * 48 * 4 // 2),  # real to complex
+        (Kind.FFT, (3, 9), (3, 16), {"dim": [1]}, 5 * 48 * 4 // 2),  # and back
+        (Kind.FOLD, (2, 8, 9), (2, 2, 4, 4), {}, 144),
+        (Kind.SELECT_IF, (4, 6), (7, 2), {}, 24),
+        (Kind.HISTOGRAM, (100,), (10,), {}, 100),
+        (Kind.SOLVE_TRIANGULAR, (2, 5, 5), (2, 5, 3), {}, 2 * 5 * 5 * 3),
+        (Kind.DISTANCE, (2, 3, 8), (2, 3, 5), {}, 30 * (3 * 8 + 1)),
+        (Kind.ROI_POOL, (1, 4, 9, 9), (6, 4, 7, 7), {"sampling_ratio": 2}, 6 * 4 * 49 * 4 * 10),
+        (Kind.SUPPRESS, (5, 4), (3,), {}, 14 * 10),  # ten pairs of five boxes
+        (Kind.GRID_SAMPLE, (1, 2, 5, 5), (1, 2, 3, 3), {"interpolation_mode": 0}, 18 * 9),
+        (Kind.GRID_SAMPLE, (1, 2, 5, 5), (1, 2, 3, 3), {"interpolation_mode": 1}, 0),
+        (Kind.GRID_SAMPLE, (1, 2, 5, 5), (1, 2, 3, 3), {"interpolation_mode": 2}, 18 * 35),
+        (Kind.GRID_SAMPLE, (1, 2, 4, 5, 5), (1, 2, 3, 3, 3), {"interpolation_mode": 0}, 54 * 21),
+    ],
+)
+def test_other_work_of_ops_that_recording_meets(
+    kind: Kind,
+    source: tuple[int, ...],
+    out: tuple[int, ...],
+    attributes: dict[str, object],
+    steps: int,
+) -> None:
+    made = count_work(kind, Call((source,), (out,), {"input": source}, attributes))
+    assert (made.flops, made.other_flops) == (0, steps)
+
+
+def test_bisection_of_sorted_boundaries() -> None:
+    named: dict[str, Shape] = {"input": (4, 5), "boundaries": (7,)}
+    assert work(Kind.SEARCH, ((4, 5), (7,)), (4, 5), named) == (0, 20 * 3)
+
+
+def test_scattered_elements_are_added_one_by_one() -> None:
+    named: dict[str, Shape] = {"input": (9, 4), "index": (3, 4), "src": (3, 4)}
+    assert work(Kind.SCATTER_REDUCE, ((9, 4),), (9, 4), named) == (0, 12)
+
+
+def test_antialiased_resizing_takes_every_tap_under_the_filter() -> None:
+    found = work(Kind.UPSAMPLE, ((1, 2, 8, 12),), (1, 2, 4, 6), mode="bilinear", antialias=True)
+    # radius 1 x scale 2: 2 * 2 + 1 = 5 taps a side; 8 rows of 6 across, then 4 x 6 down
+    assert found == (0, 2 * 2 * (8 * 6 * 5 + 4 * 6 * 5))
+
+
+@pytest.mark.parametrize(
+    ("queries", "keys", "seen"), [(5, 5, 15), (3, 5, 6), (5, 3, 12), (1, 9, 1)]
+)
+def test_a_causal_mask_throws_part_of_the_work_away(queries: int, keys: int, seen: int) -> None:
+    named = {"query": (2, queries, 8), "key": (2, keys, 8), "value": (2, keys, 8)}
+    call = Call(tuple(named.values()), ((2, queries, 8),), named, {"is_causal": True})
+    made = count_work(Kind.SCALED_DOT_PRODUCT_ATTENTION, call)
+    assert made.flops == 2 * 2 * queries * keys * 16
+    assert made.flops - made.masked_flops == 2 * 2 * seen * 16

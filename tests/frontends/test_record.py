@@ -218,7 +218,8 @@ def test_results_may_be_nested_and_inputs_may_come_back() -> None:
 def test_quantised_layers_are_counted_with_the_weights_they_pack() -> None:
     quantization = torch.ao.quantization
     net = nn.Sequential(nn.Linear(8, 16), nn.ReLU()).eval()
-    graph = capture(quantization.quantize_dynamic(net, {nn.Linear}), torch.empty(2, 8))
+    dynamic = quantization.quantize_dynamic(net, {nn.Linear})  # type: ignore[deprecated]
+    graph = capture(dynamic, torch.empty(2, 8))
     assert graph.unknown_ops == ()
     assert graph.flops == 2 * 2 * 8 * 16
     assert graph.parameter_bytes == 8 * 16 + 4 * 16  # int8 weights, float biases
@@ -229,10 +230,11 @@ def test_quantised_activations_run_for_real() -> None:
     quantization = torch.ao.quantization
     parts = quantization.QuantStub(), nn.Conv2d(3, 8, 3), quantization.DeQuantStub()
     net = nn.Sequential(*parts).eval()
-    net.qconfig = quantization.get_default_qconfig("x86")
-    prepared = quantization.prepare(net)
+    net.qconfig = quantization.get_default_qconfig("x86")  # type: ignore[assignment]
+    prepared = quantization.prepare(net)  # type: ignore[deprecated]
     prepared(torch.randn(1, 3, 8, 8))
-    graph = capture(quantization.convert(prepared).eval(), torch.empty(1, 3, 8, 8))
+    static = quantization.convert(prepared).eval()  # type: ignore[deprecated]
+    graph = capture(static, torch.empty(1, 3, 8, 8))
     assert "recorded on small real tensors" in graph.source.notes[-1]
     assert graph.unknown_ops == ()
     assert graph.flops == 2 * 8 * 36 * 27

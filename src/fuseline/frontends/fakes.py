@@ -11,6 +11,7 @@ import torch
 from torch import nn
 from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode
 
+from fuseline.frontends.nested import tensors_in
 from fuseline.frontends.storages import identity
 
 _CPU = torch.device("cpu")
@@ -99,18 +100,39 @@ class Fakes:
 
 @contextmanager
 def _unchanged(model: nn.Module) -> Generator[None]:
-    """Put back every attribute of every module, and what the dicts and lists among them held."""
-    attributes = [(vars(module), dict(vars(module))) for module in model.modules()]
-    dicts = [(v, v.copy()) for _, held in attributes for v in held.values() if type(v) is dict]
-    lists = [(v, v.copy()) for _, held in attributes for v in held.values() if type(v) is list]
+    """Put back every parameter and buffer, and whatever of a module holds a stand-in by then.
+
+    Other changes stay: a module may note once and for all that it has set itself up.
+    """
+    modules = list(model.modules())
+    held = [held for m in modules for held in (m._parameters, m._buffers)]  # noqa: SLF001
+    places: list[dict[str, Any]] = [*held, *(vars(module) for module in modules)]
+    places += [v for module in modules for v in vars(module).values() if type(v) is dict]
+    lists = [v for module in modules for v in vars(module).values() if type(v) is list]
+    before = [place.copy() for place in places]
+    before_lists = [kept.copy() for kept in lists]
     try:
         yield
     finally:
-        for now, before in (*attributes, *dicts):
-            now.clear()
-            now.update(before)
-        for changed, kept in lists:
-            changed[:] = kept
+        for place, kept in zip(places[: len(held)], before, strict=False):
+            place.clear()
+            place.update(kept)
+        for place, kept in zip(places, before, strict=True):
+            _restore_stand_ins(place, kept)
+        for changed, original in zip(lists, before_lists, strict=True):
+            if _holds_stand_in(changed):
+                changed[:] = original
+
+
+def _restore_stand_ins(place: dict[str, Any], before: dict[str, Any]) -> None:
+    for name in [name for name, value in place.items() if _holds_stand_in(value)]:
+        del place[name]
+        if name in before:
+            place[name] = before[name]
+
+
+def _holds_stand_in(value: object) -> bool:
+    return any(isinstance(tensor, FakeTensor) for tensor in tensors_in(value))
 
 
 def replace_tensors(value: Any, replace: Callable[[torch.Tensor], torch.Tensor]) -> Any:  # noqa: ANN401

@@ -14,6 +14,7 @@ import logging
 import warnings
 from collections.abc import Generator
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -69,8 +70,17 @@ def build(name: str, options: Options) -> Sourced:
     Raises `InputError` for an unknown family, a name that needs a download, a configuration that
     cannot be read or built, or options that the model cannot take.
     """
-    config = _read_config(name) if not name.startswith(PREFIX) else default_config(name)
-    return build_config(config, name, options)
+    if name.startswith(PREFIX):
+        return build_config(default_config(name), name, options)
+    content = _read_config(name)
+    quantised = content.pop("quantization_config", None)
+    with foreign_code(f"'{name}' is no {content['model_type']} configuration"), _quiet():
+        config = import_transformers().CONFIG_MAPPING[content["model_type"]].from_dict(content)
+    made = build_config(config, name, options)
+    if not quantised:
+        return made
+    note = f"its quantization_config is left out: weights are priced in {made.dtype}"
+    return replace(made, notes=(*made.notes, note))
 
 
 def build_config(
@@ -146,8 +156,8 @@ def default_config(name: str) -> Config:
         return transformers.CONFIG_MAPPING[family]()
 
 
-def _read_config(name: str) -> Config:
-    transformers = import_transformers()
+def _read_config(name: str) -> dict[str, Any]:
+    """What a config.json says, of a family that is known."""
     path = Path(name)
     if not path.is_file():
         raise InputError(f"'{name}' does not exist; {NO_DOWNLOAD}")
@@ -165,10 +175,7 @@ def _read_config(name: str) -> Config:
         raise InputError(
             f"'{name}' is of the unknown family '{model_type}'{did_you_mean(model_type, known)}"
         )
-    if content.get("quantization_config"):
-        content = {key: value for key, value in content.items() if key != "quantization_config"}
-    with foreign_code(f"'{name}' is no {model_type} configuration"), _quiet():
-        return transformers.CONFIG_MAPPING[model_type].from_dict(content)
+    return content
 
 
 def _construct(head_class: type[Any], config: Config, dtype: torch.dtype) -> object:

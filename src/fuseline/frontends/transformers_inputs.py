@@ -13,6 +13,7 @@ import torch
 from torch import nn
 
 from fuseline.errors import InputError
+from fuseline.frontends.runner import needs_values
 from fuseline.frontends.sourced import Options
 from fuseline.frontends.transformers_complete import Config
 from fuseline.frontends.transformers_layouts import (
@@ -23,7 +24,6 @@ from fuseline.frontends.transformers_layouts import (
 )
 from fuseline.frontends.transformers_probe import (
     attempt,
-    needs_values,
     parameter_count,
     run_fake,
     run_real,

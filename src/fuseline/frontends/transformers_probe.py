@@ -7,81 +7,22 @@ without memory does.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Generator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from typing import Any
 
 import torch
 from torch import nn
-from torch._subclasses.fake_tensor import (
-    DataDependentOutputException,
-    DynamicOutputShapeException,
-    FakeTensor,
-    FakeTensorMode,
-    unset_fake_temporarily,
-)
-from torch.utils._python_dispatch import TorchDispatchMode
-from torch.utils._pytree import tree_leaves, tree_map
+from torch._subclasses.fake_tensor import FakeTensor
+from torch.utils._python_dispatch import _disable_current_modes
+from torch.utils._pytree import tree_map
 
 from fuseline.errors import InputError, foreign_code
-
-_NO_VALUES = ("unallocated storage", "data is not allocated yet")  # torch's words for the same
-
-
-def needs_values(error: Exception) -> bool:
-    """Whether a run on fake tensors stopped only because some value is not known."""
-    known = isinstance(error, (DataDependentOutputException, DynamicOutputShapeException))
-    return known or any(words in str(error) for words in _NO_VALUES)
+from fuseline.frontends.fakes import Fakes
+from fuseline.frontends.runner import Runner, casts_in_place, quiet_torch
 
 
-_aten = torch.ops.aten
-_FACTORIES = frozenset(
-    {_aten.arange.default, _aten.arange.start, _aten.arange.start_step, _aten.zeros.default}
-    | {_aten.ones.default, _aten.full.default, _aten.scalar_tensor.default}
-)
-_MOST_VALUES = 2**16
-
-
-class RealStaysReal(TorchDispatchMode):
-    """An op on real tensors alone is computed, and a small factory of integers makes a real one.
-
-    So grids, lengths and positions keep their values, and code that reads them runs on.
-    """
-
-    def __torch_dispatch__(
-        self,
-        func: Callable[..., Any],
-        types: object,
-        args: tuple[Any, ...] = (),
-        kwargs: dict[str, Any] | None = None,
-    ) -> Any:  # noqa: ANN401 - what an op returns
-        kwargs = kwargs or {}
-        tensors = [leaf for leaf in tree_leaves((args, kwargs)) if isinstance(leaf, torch.Tensor)]
-        if tensors and not any(isinstance(tensor, FakeTensor) for tensor in tensors):
-            with unset_fake_temporarily():
-                return func(*args, **kwargs)
-        if not tensors and func in _FACTORIES:
-            made = func(*args, **kwargs)
-            whole = not made.is_floating_point() and not made.is_complex()
-            if whole and made.numel() <= _MOST_VALUES and made.device.type == "cpu":
-                with unset_fake_temporarily():
-                    return func(*args, **kwargs)
-            return made
-        if func is torch.ops.aten.index.Tensor:
-            args = (args[0], [_as_indices(index) for index in args[1]])
-        return func(*args, **kwargs)
-
-
-def _as_indices(index: torch.Tensor | None) -> torch.Tensor | None:
-    """A real mask -> the indices it selects, whose number is then known."""
-    if (
-        index is None
-        or isinstance(index, FakeTensor)
-        or index.dtype is not torch.bool
-        or index.dim() != 1
-    ):
-        return index
-    with unset_fake_temporarily():
-        return index.nonzero().squeeze(1)
+def _is_tensor(leaf: object) -> bool:
+    return isinstance(leaf, torch.Tensor) and leaf.is_meta
 
 
 def attempt(call: Callable[[], Any]) -> Any:  # noqa: ANN401 - a value or an exception
@@ -99,9 +40,20 @@ def run_fake(model: nn.Module, call: Callable[[Callable[[Any], Any]], Any]) -> A
 
     The model is as it was afterwards. Raises what the model raises.
     """
-    mode = FakeTensorMode(allow_non_fake_inputs=True)
-    with mode, _swapped(model, _fake), torch.inference_mode(), RealStaysReal():
-        return call(lambda value: tree_map(_fake, value))
+    fakes = Fakes()
+
+    def fake(value: Any) -> Any:  # noqa: ANN401 - any nested value
+        with _disable_current_modes():  # stand-ins are made as they are, not recorded
+            return tree_map(lambda leaf: fakes.pass_on(leaf) if _is_tensor(leaf) else leaf, value)
+
+    with ExitStack() as stack:
+        stack.enter_context(torch.inference_mode())
+        stack.enter_context(quiet_torch())
+        stack.enter_context(fakes.in_place_of(model))
+        stack.enter_context(casts_in_place())
+        stack.enter_context(fakes.mode)
+        stack.enter_context(Runner(fakes))
+        return call(fake)
 
 
 def run_real(
@@ -134,14 +86,17 @@ def _decoder(model: nn.Module) -> list[nn.Module]:
 
 
 def to_meta(value: Any) -> Any:  # noqa: ANN401 - any nested value
-    """Fake tensors inside lists, tuples and dicts -> meta tensors of the same layout."""
-    return tree_map(
-        lambda leaf: _laid_out_as(leaf, "meta") if isinstance(leaf, FakeTensor) else leaf, value
-    )
+    """Fake tensors, and floats of any sort, inside lists, tuples and dicts -> meta tensors of the
+    same layout. Real integers keep their values.
+    """
 
+    def to_meta_leaf(leaf: Any) -> Any:  # noqa: ANN401 - any value
+        if not isinstance(leaf, torch.Tensor):
+            return leaf
+        moves = isinstance(leaf, FakeTensor) or leaf.is_floating_point()
+        return _laid_out_as(leaf, "meta") if moves else leaf
 
-def _fake(leaf: Any) -> Any:  # noqa: ANN401 - any value
-    return _laid_out_as(leaf, "cpu") if isinstance(leaf, torch.Tensor) and leaf.is_meta else leaf
+    return tree_map(to_meta_leaf, value)
 
 
 def _with_values(leaf: Any) -> Any:  # noqa: ANN401 - any value

@@ -11,9 +11,10 @@ import torch
 from torch import nn
 
 from fuseline.errors import InputError
+from fuseline.frontends.runner import needs_values
 from fuseline.frontends.sourced import Options
 from fuseline.frontends.transformers_complete import Config
-from fuseline.frontends.transformers_probe import attempt, needs_values, run_fake
+from fuseline.frontends.transformers_probe import attempt, run_fake
 
 Kwargs = dict[str, Any]
 
