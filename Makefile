@@ -15,7 +15,8 @@ DEMO := .venv/.installed-demo
 DEV := .venv/.installed-dev
 BENCH := .venv/.installed-bench
 
-.PHONY: help demo check check-all format format-check lint types layers test test-slow bench docs clean
+.PHONY: help demo check check-all format format-check lint types layers test test-slow bench docs \
+	coverage clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -59,11 +60,20 @@ test-slow: $(DEV) ## the zoo-wide tests alone
 bench: $(BENCH) ## time Fuseline and its peers on this machine
 	@$(BIN)/python benchmarks/run.py
 
-docs: $(DEMO) ## write the generated pages anew
+docs: $(DEMO) ## write the generated pages anew, but for coverage and benchmarks
 	@mkdir -p docs/validation
-	@$(BIN)/fuseline validate seed -o docs/validation/seed.md
-	@$(BIN)/fuseline validate flops -o docs/validation/flops.md
-	@echo "wrote docs/validation/seed.md and docs/validation/flops.md"
+	@$(BIN)/fuseline validate seed -o docs/validation/seed.md > /dev/null
+	@$(BIN)/fuseline validate flops -o docs/validation/flops.md > /dev/null
+	@$(BIN)/fuseline validate extended -o docs/validation/extended.md > /dev/null
+
+# Rows are kept as they come: run it again after an interrupt, and it goes on. The file goes when the
+# page is written, so that the next run starts anew.
+ROWS := .venv/coverage.jsonl
+
+coverage: $(DEMO) ## capture every model of the zoos, and write the page (20 minutes or more)
+	@mkdir -p docs/validation
+	@$(BIN)/fuseline validate coverage --resume $(ROWS) -o docs/validation/coverage.md
+	@rm $(ROWS)
 
 clean: ## remove .venv, caches and builds
 	rm -rf .venv .pytest_cache .ruff_cache .hypothesis .import_linter_cache build dist

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import tempfile
@@ -26,6 +27,15 @@ def run_once(command: list[str]) -> Usage:
             errors.seek(0)
             raise SystemExit(f"{' '.join(command)} failed:\n{errors.read()}")
     return Usage(used.ru_utime + used.ru_stime, used.ru_maxrss / 1024)
+
+
+def run_for_json(command: list[str]) -> dict[str, float]:
+    """What the command prints: one JSON object of figures."""
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    if done.returncode:
+        raise SystemExit(f"{' '.join(command)} failed:\n{done.stderr}")
+    figures: dict[str, float] = json.loads(done.stdout)
+    return figures
 
 
 def run_interleaved(commands: list[list[str]], times: int) -> list[Usage]:

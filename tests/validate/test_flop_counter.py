@@ -3,12 +3,24 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+import torch
+from torch import nn
 
+from fuseline import capture
 from fuseline.cli import cli, run
-from fuseline.validate.flop_counter import FlopRow, compare_flops, page
+from fuseline.frontends.sources import Options, prepare
+from fuseline.validate.flop_counter import (
+    FlopRow,
+    compare_flops,
+    count_by_torch,
+    explain,
+    page,
+    uncounted_by_torch,
+)
 
 ROOT = Path(__file__).parents[2]
 
@@ -42,3 +54,85 @@ def test_the_command_writes_page_and_json(
     (row,) = json.loads(capsys.readouterr().out)
     assert (row["model"], row["ours"], row["counted"]) == ("resnet50", 8_178_368_512, 8_178_368_512)
     assert "| resnet50 | 8.178 |" in target.read_text()
+
+
+# --- what torch's counter has no formula for --------------------------------------------------
+
+
+class Call(nn.Module):
+    def __init__(self, function: Callable[..., torch.Tensor]) -> None:
+        super().__init__()
+        self.function = function
+
+    def forward(self, *args: torch.Tensor) -> torch.Tensor:
+        return self.function(*args)
+
+
+def _grouped(left: torch.Tensor, right: torch.Tensor, ends: torch.Tensor) -> torch.Tensor:
+    return torch._grouped_mm(left, right, offs=ends)  # noqa: SLF001 - transformers calls it
+
+
+def _empty(*shapes: tuple[int, ...]) -> tuple[torch.Tensor, ...]:
+    return tuple(torch.empty(shape) for shape in shapes)
+
+
+BF16 = torch.bfloat16
+UNCOUNTED = {
+    "lstm": (nn.LSTM(8, 16, 2), _empty((5, 3, 8))),
+    "bilinear": (nn.Bilinear(4, 5, 6), _empty((3, 4), (3, 5))),
+    "addbmm": (Call(torch.addbmm), _empty((3, 5), (2, 3, 4), (2, 4, 5))),
+    "conv_tbc": (Call(torch.conv_tbc), _empty((5, 3, 8), (3, 8, 4), (4,))),
+    "matrix x vector": (Call(torch.matmul), _empty((2, 3, 4), (4,))),
+    "vector x vector": (Call(torch.dot), _empty((4,), (4,))),
+    "grouped_mm": (
+        Call(_grouped),
+        (
+            torch.empty((16, 32), dtype=BF16),
+            torch.empty((2, 32, 64), dtype=BF16),
+            torch.empty(2, dtype=torch.int32),
+        ),
+    ),
+}
+COUNTED = {
+    "vector x matrix": (Call(torch.matmul), _empty((4,), (4, 3))),
+    "gru": (nn.GRU(8, 16), _empty((5, 3, 8))),
+    "rnn": (nn.RNN(8, 16), _empty((5, 3, 8))),
+    "lstm cell": (nn.LSTMCell(8, 16), _empty((3, 8))),
+    "linear of a vector": (nn.Linear(4, 5), _empty((4,))),
+    "baddbmm": (Call(torch.baddbmm), _empty((2, 3, 5), (2, 3, 4), (2, 4, 5))),
+    "einsum": (Call(lambda a, b: torch.einsum("ij,jk->ik", a, b)), _empty((3, 4), (4, 5))),
+    "transposed": (nn.ConvTranspose2d(4, 6, 3, groups=2), _empty((1, 4, 5, 5))),
+    "attention": (nn.MultiheadAttention(16, 4), _empty(*[(5, 3, 16)] * 3)),
+}
+
+
+def _both(model: nn.Module, inputs: tuple[torch.Tensor, ...]) -> tuple[int, int, dict[str, int]]:
+    graph = capture(model.eval(), inputs)
+    sourced = prepare(model, inputs, Options(), name="it", source="python")
+    return graph.flops, count_by_torch(sourced), uncounted_by_torch(graph)
+
+
+@pytest.mark.parametrize("name", UNCOUNTED)
+def test_the_whole_difference_goes_by_the_name_of_what_torch_leaves_out(name: str) -> None:
+    ours, counted, uncounted = _both(*UNCOUNTED[name])
+    assert ours > counted == 0
+    assert uncounted == {name: ours}
+
+
+def test_a_linear_whose_weight_is_a_vector_is_a_product_with_a_vector() -> None:
+    ours, counted, uncounted = _both(Call(nn.functional.linear), _empty((2, 3, 4), (4,)))
+    assert (ours, counted, uncounted) == (48, 0, {"matrix x vector": 48})
+
+
+@pytest.mark.parametrize("name", COUNTED)
+def test_what_torch_counts_is_equal_and_has_no_name(name: str) -> None:
+    ours, counted, uncounted = _both(*COUNTED[name])
+    assert ours == counted > 0
+    assert uncounted == {}
+
+
+def test_a_difference_that_does_not_add_up_is_unexplained() -> None:
+    assert explain(0, {"lstm": 3}) == "unexplained"
+    assert explain(3, {"lstm": 3}) == "no formula for lstm 3"
+    assert explain(4, {"lstm": 3}) == explain(4, {}) == "unexplained"
+    assert explain(0, {}) == ""

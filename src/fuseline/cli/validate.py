@@ -1,9 +1,11 @@
-"""`fuseline validate`: our figures held against the seed document, or an independent count."""
+"""`fuseline validate`: figures held against the seed document, another count, whole zoos."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
+from typing import TypeVar
 
 import click
 
@@ -11,34 +13,47 @@ from fuseline.cli.partition import check_writable
 from fuseline.errors import InputError, did_you_mean
 from fuseline.files import write_bytes
 
-_AGAINST = ("seed", "flops")
+Item = TypeVar("Item")
+Command = TypeVar("Command", bound=Callable[..., object])
 
 
-@click.command()
-@click.argument("against", metavar="seed|flops")
-@click.option("--model", "models", multiple=True, help="Only these models; repeat for several.")
-@click.option("-o", "--output", metavar="FILE", help="Write the Markdown page.")
-@click.option("--json", "json_path", metavar="FILE", help="Write the figures; - is stdout.")
-def command(
-    *, against: str, models: tuple[str, ...], output: str | None, json_path: str | None
-) -> None:
-    """Recompute the seed document's tables beside the right figures (seed), or hold the FLOPs of
-    torchvision's classifiers against torch's own counter (flops).
-    """
-    if against not in _AGAINST:
-        hint = did_you_mean(against, _AGAINST) or f": one of {', '.join(_AGAINST)}"
-        raise InputError(f"cannot validate against '{against}'{hint}")
-    check_writable(output)
-    check_writable(json_path)
-    if against == "seed":
-        _validate_seed(models, output, json_path)
-    else:
-        _validate_flops(models, output, json_path)
+class _Against(click.Group):
+    """What figures can be held against."""
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        if args and args[0] not in self.commands and not args[0].startswith("-"):
+            hint = did_you_mean(args[0], self.commands) or f": one of {', '.join(self.commands)}"
+            raise InputError(f"cannot validate against '{args[0]}'{hint}")
+        return super().resolve_command(ctx, args)
 
 
-def _validate_seed(models: tuple[str, ...], output: str | None, json_path: str | None) -> None:
+@click.group(cls=_Against, no_args_is_help=False)
+def command() -> None:
+    """Hold figures against the seed document, torch's own counter, or every model of the zoos."""
+
+
+def _outputs(function: Command) -> Command:
+    """Where the page and the figures go."""
+    json_option = click.option("--json", "json_path", metavar="FILE",
+                               help="Write the figures; - is stdout.")  # fmt: skip
+    page_option = click.option("-o", "--output", metavar="FILE", help="Write the Markdown page.")
+    return page_option(json_option(function))
+
+
+_models = click.option("--model", "models", multiple=True,
+                       help="Only these models; repeat for several.")  # fmt: skip
+
+
+@command.command()
+@_models
+@_outputs
+def seed(*, models: tuple[str, ...], output: str | None, json_path: str | None) -> None:
+    """Recompute the seed document's tables beside the right figures."""
     from fuseline.validate.document import MODELS
 
+    _check(output, json_path)
     for model in models:
         if model not in MODELS:
             raise InputError(f"'{model}' is not in the document{did_you_mean(model, MODELS)}")
@@ -48,14 +63,9 @@ def _validate_seed(models: tuple[str, ...], output: str | None, json_path: str |
     results = tuple(validate_model(model) for model in _progress(models or MODELS))
     _write(output, lambda: page(results).encode())
     _write(json_path, lambda: encode(results))
-    if json_path == "-":
-        return
-    from fuseline.report.terminal import print_table, stdout_console
-
-    console = stdout_console()
     for result in results:
-        print_table(
-            console,
+        _show(
+            json_path,
             result.model,
             ("figure", "document", "reproduced", "right"),
             [(f.name, f.stated, f.reproduced, f.right) for f in result.figures],
@@ -63,21 +73,23 @@ def _validate_seed(models: tuple[str, ...], output: str | None, json_path: str |
         )
 
 
-def _validate_flops(models: tuple[str, ...], output: str | None, json_path: str | None) -> None:
+@command.command()
+@_models
+@_outputs
+def flops(*, models: tuple[str, ...], output: str | None, json_path: str | None) -> None:
+    """Hold the FLOPs of torchvision's classifiers against torch's own counter."""
     import msgspec
 
+    _check(output, json_path)
     from fuseline.frontends.zoos import torchvision_names
-    from fuseline.report.terminal import print_table, stdout_console
     from fuseline.validate.flop_counter import compare_flops, page
 
     classifiers = tuple(torchvision_names(""))
     rows = tuple(compare_flops(model) for model in _progress(models or classifiers))
     _write(output, lambda: page(rows).encode())
     _write(json_path, lambda: msgspec.json.format(msgspec.json.encode(rows), indent=1) + b"\n")
-    if json_path == "-":
-        return
-    print_table(
-        stdout_console(),
+    _show(
+        json_path,
         "FLOPs, 2 x multiply-accumulates",
         ("model", "ours", "torch", "difference", "unknown ops"),
         [
@@ -87,12 +99,76 @@ def _validate_flops(models: tuple[str, ...], output: str | None, json_path: str 
     )
 
 
-def _progress(models: tuple[str, ...]) -> Iterable[str]:
-    """The models one by one, with progress on stderr."""
+@command.command()
+@_models
+@_outputs
+def extended(*, models: tuple[str, ...], output: str | None, json_path: str | None) -> None:
+    """What each part of the strategy 'extended' adds over 'fusion'; MODEL may end in ' --train'."""
+    _check(output, json_path)
+    from fuseline.validate.extended import MODELS, check_models, compare_extensions
+    from fuseline.validate.extended_page import COLUMNS, encode, lines, page
+
+    check_models(models)
+    rows = tuple(compare_extensions(model) for model in _progress(models or MODELS))
+    _write(output, lambda: page(rows, version("torch")).encode())
+    _write(json_path, lambda: encode(rows))
+    _show(json_path, "Parts of 'extended'", COLUMNS, lines(rows), text_columns=2)
+
+
+@command.command()
+@click.option("--zoo", "zoos", multiple=True, metavar="torchvision|timm|hf",
+              help="Only these zoos; repeat for several.")  # fmt: skip
+@click.option("--sample", type=click.IntRange(min=0), default=110, show_default=True,
+              help="Models, chosen at random, whose FLOPs torch counts too.")  # fmt: skip
+@click.option("--resume", metavar="FILE",
+              help="Keep rows in FILE (JSON lines) as they come; do not repeat those in it.",
+)  # fmt: skip
+@_outputs
+def coverage(
+    *,
+    zoos: tuple[str, ...],
+    sample: int,
+    resume: str | None,
+    output: str | None,
+    json_path: str | None,
+) -> None:
+    """Capture every model of the zoos: which cannot be, and why. Takes many minutes."""
+    _check(output, json_path)
+    check_writable(resume)
+    from fuseline.validate.coverage import ZOOS, cover_all, jobs
+    from fuseline.validate.coverage_page import COLUMNS, encode, lines, page
+
+    todo = jobs(zoos or ZOOS, sample)
+    covered = cover_all(todo, Path(resume) if resume else None)
+    rows = tuple(_progress(covered, total=len(todo)))
+    _write(output, lambda: page(rows, _versions()).encode())
+    _write(json_path, lambda: encode(rows, _versions()))
+    _show(json_path, "Models captured, and no FLOP unknown", COLUMNS, lines(rows), text_columns=3)
+
+
+def _versions() -> dict[str, str]:
+    """What was captured, and by which torch."""
+    found = {}
+    for package in ("torch", "torchvision", "timm", "transformers"):
+        try:
+            found[package] = version(package)
+        except PackageNotFoundError:
+            continue
+    return found
+
+
+def _check(output: str | None, json_path: str | None) -> None:
+    check_writable(output)
+    check_writable(json_path)
+
+
+def _progress(items: Iterable[Item], total: int | None = None) -> Iterable[Item]:
+    """The items one by one, with progress on stderr."""
     from rich.console import Console
     from rich.progress import track
 
-    return track(models, "Recomputing", console=Console(stderr=True), transient=True)
+    console = Console(stderr=True)
+    return track(items, "Recomputing", total=total, console=console, transient=True)
 
 
 def _write(path: str | None, content: Callable[[], bytes]) -> None:
@@ -103,3 +179,19 @@ def _write(path: str | None, content: Callable[[], bytes]) -> None:
         return
     write_bytes(Path(path), content())
     click.echo(f"wrote {path}", err=True)
+
+
+def _show(
+    json_path: str | None,
+    title: str,
+    columns: tuple[str, ...],
+    lines: Iterable[tuple[str, ...]],
+    *,
+    text_columns: int = 1,
+) -> None:
+    """A table on stdout, unless the figures go there."""
+    if json_path == "-":
+        return
+    from fuseline.report.terminal import print_table, stdout_console
+
+    print_table(stdout_console(), title, columns, lines, text_columns=text_columns)

@@ -19,6 +19,14 @@ def tensors_in(value: object) -> list[torch.Tensor]:
     if isinstance(value, Sequence) and not isinstance(value, (str, bytes, torch.Size)):
         return [tensor for item in value for tensor in tensors_in(item)]
     if is_dataclass(value) and not isinstance(value, type):
-        held = (getattr(value, field.name, None) for field in fields(value))
+        held = (_field(value, field.name) for field in fields(value))
         return [tensor for item in held for tensor in tensors_in(item)]
     return []
+
+
+def _field(value: object, name: str) -> object:
+    """What a dataclass holds, without code of its own: a configuration may refuse to answer."""
+    try:
+        return object.__getattribute__(value, name)
+    except AttributeError:
+        return None

@@ -41,6 +41,7 @@ _NEEDS_VALUES = (
 )
 _NO_VALUES = (
     "unallocated storage",
+    "data is not allocated yet",
     "Cannot copy out of meta tensor",
     "numpy() on a tensor subclass",
     "'QuantizedMeta' backend",

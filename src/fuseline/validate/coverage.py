@@ -11,21 +11,24 @@ import random
 import resource
 import signal
 import time
-from collections import defaultdict
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from multiprocessing.connection import Connection
 from pathlib import Path
 from typing import Self
 
 import msgspec
 
-from fuseline.errors import InputError, did_you_mean
-from fuseline.files import read_bytes
+from fuseline.errors import InputError, did_you_mean, foreign_code
+from fuseline.files import read_bytes, write_bytes
+from fuseline.graph import Graph
 
 ZOOS = ("torchvision", "timm", "hf")
+REAL = "small real tensors"
+COVERED = ("recorded", REAL)
 _SECONDS = 240
 _BYTES = 14 * 2**30
+_JOBS = 100  # a worker's memory does not grow for longer than this
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,30 +43,38 @@ class Job:
 
 @dataclass(frozen=True, slots=True)
 class Row:
-    """What became of one job. `counted` is torch's figure; `torch` says why there is none."""
+    """What became of one job.
+
+    `status` is one of `COVERED`, `unknown ops` or `failed`. `sampled` says whether the lot fell on
+    it. `counted` is torch's figure; `torch` says why there is none. `uncounted` are our FLOPs by
+    what torch's counter has no formula for.
+    """
 
     zoo: str
     task: str
     model: str
-    status: str  # recorded, small real tensors, unknown ops, failed
+    status: str
     reason: str
     flops: int
     ops: int
     seconds: float
+    sampled: bool = False
     counted: int | None = None
     torch: str = ""
+    uncounted: dict[str, int] = field(default_factory=dict)
 
     @property
     def is_covered(self) -> bool:
         """Whether the model was captured and no FLOP is unknown."""
-        return self.status in ("recorded", "small real tensors")
+        return self.status in COVERED
 
 
 def jobs(zoos: tuple[str, ...], sample: int, seed: int = 0) -> tuple[Job, ...]:
     """Every job of these zoos; torch counts a random `sample` of them as well.
 
     torchvision: every model. timm: the smallest entrypoint of every architecture. transformers:
-    every model type of every judged head.
+    every model type of every judged head. A job's lot depends on nothing but its name, so that a
+    sample hardly changes when a zoo grows.
 
     Raises `InputError` for an unknown zoo, or one that is not installed.
     """
@@ -72,14 +83,15 @@ def jobs(zoos: tuple[str, ...], sample: int, seed: int = 0) -> tuple[Job, ...]:
         if zoo not in ZOOS:
             raise InputError(f"unknown zoo '{zoo}'{did_you_mean(zoo, ZOOS) or f': one of {ZOOS}'}")
         made += _JOBS_OF[zoo]()
-    chosen = set(random.Random(seed).sample(range(len(made)), min(sample, len(made))))  # noqa: S311
-    return tuple(replace(job, count=number in chosen) for number, job in enumerate(made))
+    lots = {job: random.Random(f"{seed} {job}").random() for job in made}  # noqa: S311
+    chosen = set(sorted(made, key=lambda job: lots[job])[:sample])
+    return tuple(replace(job, count=job in chosen) for job in made)
 
 
 def _torchvision_jobs() -> list[Job]:
     from fuseline.frontends.torchvision import family_of, model_names
 
-    return [Job("torchvision", family_of(name), name) for name in model_names()]
+    return [Job("torchvision", family_of(name) or "classification", name) for name in model_names()]
 
 
 def _timm_jobs() -> list[Job]:
@@ -102,32 +114,42 @@ _JOBS_OF = {"torchvision": _torchvision_jobs, "timm": _timm_jobs, "hf": _transfo
 
 def cover(job: Job) -> Row:
     """Capture one model by the default frontend; in this process."""
-    from fuseline.frontends.record import capture_record
-    from fuseline.validate.flop_counter import count_by_torch
-
     started = time.process_time()
-    row = Row(job.zoo, job.task, job.model, "failed", "", 0, 0, 0.0)
+    row = Row(job.zoo, job.task, job.model, "failed", "", 0, 0, 0.0, job.count)
     try:
-        graph = capture_record(_source(job))
+        with foreign_code(f"'{job.model}'"):
+            graph = _capture(job)
     except InputError as error:
         return replace(row, reason=str(error), seconds=time.process_time() - started)
     unknown = sorted({op.target for op in graph.unknown_ops})
-    real = [note for note in graph.source.notes if "small real tensors" in note]
-    status = "unknown ops" if unknown else "small real tensors" if real else "recorded"
+    real = [note for note in graph.source.notes if REAL in note]
     row = replace(
         row,
-        status=status,
+        status="unknown ops" if unknown else REAL if real else "recorded",
         reason=", ".join(unknown) or "".join(real),
         flops=graph.flops,
         ops=len(graph.ops),
         seconds=time.process_time() - started,
     )
-    if not job.count or not row.is_covered:
-        return row
+    return _counted(row, job, graph) if job.count and row.is_covered else row
+
+
+def _capture(job: Job) -> Graph:
+    from fuseline.frontends.record import capture_record
+
+    return capture_record(_source(job))
+
+
+def _counted(row: Row, job: Job, graph: Graph) -> Row:
+    """The row with torch's figure beside ours."""
+    from fuseline.validate.flop_counter import count_by_torch, uncounted_by_torch
+
     try:
-        return replace(row, counted=count_by_torch(_source(job), real=bool(real)))
+        with foreign_code(f"'{job.model}'"):
+            counted = count_by_torch(_source(job), real=row.status == REAL)
     except InputError as error:
         return replace(row, torch=str(error))
+    return replace(row, counted=counted, uncounted=uncounted_by_torch(graph))
 
 
 def _source(job: Job):  # noqa: ANN202 - a Sourced, whose module imports torch
@@ -152,30 +174,39 @@ def cover_all(todo: tuple[Job, ...], done: Path | None) -> Iterator[Row]:
     The file is added to as jobs end, so that an interrupted run resumes.
     """
     known = _read(done)
+    rest = []
     for job in todo:
-        if job in known:
-            yield known[job]
-    rest = [job for job in todo if job not in known]
+        row = known.get((job.zoo, job.task, job.model))
+        if row is None or (job.count and row.is_covered and row.counted is None and not row.torch):
+            rest.append(job)
+        else:
+            yield (
+                replace(row, sampled=True)
+                if job.count
+                else replace(row, sampled=False, counted=None, torch="", uncounted={})
+            )
     with _Worker() as worker:
         for job in rest:
             row = worker.run(job)
             if done is not None:
                 with done.open("ab") as file:
-                    file.write(msgspec.json.encode((job, row)) + b"\n")
+                    file.write(msgspec.json.encode(row) + b"\n")
             yield row
 
 
-def _read(done: Path | None) -> dict[Job, Row]:
+def _read(done: Path | None) -> dict[tuple[str, str, str], Row]:
+    """Rows by job, a later one in place of an earlier. A last line cut short is left out."""
     if done is None or not done.exists():
         return {}
+    lines = read_bytes(done).splitlines(keepends=True)
+    if lines and not lines[-1].endswith(b"\n"):
+        write_bytes(done, b"".join(lines[:-1]))
+        lines.pop()
     try:
-        pairs = [
-            msgspec.json.decode(line, type=tuple[Job, Row])
-            for line in read_bytes(done).splitlines()
-        ]
+        rows = [msgspec.json.decode(line, type=Row) for line in lines]
     except msgspec.DecodeError as error:
         raise InputError(f"'{done}' holds no coverage rows: {error}") from error
-    return dict(pairs)
+    return {(row.zoo, row.task, row.model): row for row in rows}
 
 
 class _Worker:
@@ -184,6 +215,7 @@ class _Worker:
     def __init__(self) -> None:
         self._process: multiprocessing.process.BaseProcess | None = None
         self._pipe: Connection | None = None
+        self._jobs = 0
 
     def __enter__(self) -> Self:
         return self
@@ -193,22 +225,25 @@ class _Worker:
 
     def run(self, job: Job) -> Row:
         """The job's row, whatever becomes of the process."""
-        if self._process is None or not self._process.is_alive():
+        if self._process is None or not self._process.is_alive() or self._jobs == _JOBS:
             self._start()
+        self._jobs += 1
         assert self._pipe is not None  # noqa: S101 - just started
         self._pipe.send(job)
-        failed = Row(job.zoo, job.task, job.model, "failed", "", 0, 0, 0.0)
+        failed = Row(job.zoo, job.task, job.model, "failed", "", 0, 0, 0.0, job.count)
         if not self._pipe.poll(_SECONDS):
             self._stop()
             return replace(failed, reason=f"not done after {_SECONDS} s", seconds=_SECONDS)
         try:
             row: Row = self._pipe.recv()
-        except EOFError:
+        except (EOFError, ConnectionResetError):
             self._stop()
             return replace(failed, reason="its process died")
         return row
 
     def _start(self) -> None:
+        self._stop()
+        self._jobs = 0
         context = multiprocessing.get_context("spawn")
         self._pipe, theirs = context.Pipe()
         self._process = context.Process(target=_serve, args=(theirs,), daemon=True)
@@ -235,24 +270,3 @@ def _serve(pipe: Connection) -> None:
         except EOFError:
             return
         pipe.send(cover(job))
-
-
-# --- the page -------------------------------------------------------------------------------
-
-
-def shares(rows: tuple[Row, ...]) -> list[tuple[str, str, int, int, int]]:
-    """(zoo, task, models, covered, of them on small real tensors), and a row `all` a zoo."""
-    found: dict[tuple[str, str], list[Row]] = defaultdict(list)
-    for row in rows:
-        found[row.zoo, row.task].append(row)
-        found[row.zoo, "all"].append(row)
-    return [
-        (
-            zoo,
-            task,
-            len(members),
-            sum(row.is_covered for row in members),
-            sum(row.status == "small real tensors" for row in members),
-        )
-        for (zoo, task), members in sorted(found.items(), key=lambda item: ZOOS.index(item[0][0]))
-    ]

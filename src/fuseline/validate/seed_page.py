@@ -6,6 +6,7 @@ import msgspec
 
 from fuseline.report.units import giga, megabytes
 from fuseline.validate.document import RANGES
+from fuseline.validate.markdown import table
 from fuseline.validate.seed import Figure, ModelFigures, ranges
 
 SCHEMA = "fuseline.seed-validation/1"
@@ -57,11 +58,11 @@ def page(results: tuple[ModelFigures, ...]) -> str:
     ]
     for result in results:
         parts.append(f"\n## {result.model}\n")
-        parts.append(_table(("figure", "document", "reproduced", "right", "why it differs"),
+        parts.append(table(("figure", "document", "reproduced", "right", "why it differs"),
                             [_line(figure) for figure in result.figures]))  # fmt: skip
     parts.append("\n## Over several models\n")
     parts.append(
-        _table(
+        table(
             ("figure", "document", "reproduced", "right"),
             [(name, RANGES[name], *span) for name, span in ranges(results).items()],
         )
@@ -110,8 +111,3 @@ def encode(results: tuple[ModelFigures, ...]) -> bytes:
 def _line(figure: Figure) -> tuple[str, ...]:
     note = f" ({figure.note})" if figure.note else ""
     return (figure.name, figure.stated + note, figure.reproduced, figure.right, figure.why)
-
-
-def _table(columns: tuple[str, ...], lines: list[tuple[str, ...]]) -> str:
-    rows = [columns, ("---",) * len(columns), *lines]
-    return "\n".join("| " + " | ".join(row) + " |" for row in rows) + "\n"
