@@ -19,7 +19,7 @@ from torch import nn
 from torch.utils.flop_counter import FlopCounterMode
 
 import fuseline
-from fuseline.frontends.torchvision import import_models
+from fuseline.frontends.sources.torchvision import import_models
 
 MODELS = ("vit_b_16", "swin_t", "resnet50", "efficientnet_b0", "resnext50_32x4d")
 IMAGE = (3, 224, 224)

@@ -29,7 +29,7 @@ def test_known_totals_and_promises(name: str) -> None:
 
 @pytest.mark.slow
 def test_every_classifier_is_in_the_list() -> None:
-    from fuseline.frontends.zoos import torchvision_names
+    from fuseline.frontends.sources.zoos import torchvision_names
 
     assert tuple(torchvision_names("")) == NAMES
 
@@ -39,7 +39,7 @@ def test_every_classifier_is_in_the_list() -> None:
 def test_every_classifier(name: str) -> None:
     import torch
 
-    from fuseline.frontends.torchvision import build_model
+    from fuseline.frontends.sources.torchvision import build_model
     from tests.flop_counter import counted_flops
 
     graph = fuseline.capture(name)

@@ -14,11 +14,11 @@ from fuseline import InputError, capture
 from fuseline.frontends.export import capture_export
 from fuseline.frontends.module import capture_module
 from fuseline.frontends.record import capture_record
-from fuseline.frontends.sourced import Options, Sourced
-from fuseline.frontends.sources import find_model
-from fuseline.frontends.timm import build as build_timm
-from fuseline.frontends.torchvision import build as build_torchvision
-from fuseline.frontends.transformers_small import small_config
+from fuseline.frontends.sources.find import find_model
+from fuseline.frontends.sources.sourced import Options, Sourced
+from fuseline.frontends.sources.timm import build as build_timm
+from fuseline.frontends.sources.torchvision import build as build_torchvision
+from fuseline.frontends.sources.transformers.small import small_config
 from fuseline.graph import Graph, Kind, OpClass, Role
 from tests.zoo_names import NAMES
 

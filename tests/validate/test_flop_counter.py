@@ -12,7 +12,7 @@ from torch import nn
 
 from fuseline import capture
 from fuseline.cli import cli, run
-from fuseline.frontends.sources import Options, prepare
+from fuseline.frontends.sources.find import Options, prepare
 from fuseline.validate.flop_counter import (
     FlopRow,
     compare_flops,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from fuseline.errors import InputError, did_you_mean
-from fuseline.frontends import zoos
+from fuseline.frontends.sources import zoos
 
 _GLOB = frozenset("*?[")
 

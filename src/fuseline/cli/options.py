@@ -12,7 +12,7 @@ import click
 
 from fuseline.errors import InputError
 from fuseline.frontends import ATTENTIONS, VIAS, capture, check_via
-from fuseline.frontends.zoos import is_transformers_config
+from fuseline.frontends.sources.zoos import is_transformers_config
 from fuseline.graph import Graph, load
 
 _GRAPH_FILES = (".json", ".zst")

@@ -81,7 +81,7 @@ def flops(*, models: tuple[str, ...], output: str | None, json_path: str | None)
     import msgspec
 
     _check(output, json_path)
-    from fuseline.frontends.zoos import torchvision_names
+    from fuseline.frontends.sources.zoos import torchvision_names
     from fuseline.validate.flop_counter import compare_flops, page
 
     classifiers = tuple(torchvision_names(""))

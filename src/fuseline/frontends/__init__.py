@@ -10,7 +10,7 @@ from fuseline.graph import Graph
 if TYPE_CHECKING:
     from torch import nn
 
-    from fuseline.frontends.sourced import Options, Sourced
+    from fuseline.frontends.sources.sourced import Options, Sourced
 
 VIAS = ("record", "module", "export")
 """Frontends, by the name `--via` gives them."""
@@ -66,20 +66,22 @@ def capture(
         raise InputError("module level shows attention as one op: decompose it via record")
     if any(isinstance(shape, int) for shape in input_shapes):
         raise InputError("input_shapes is a tuple of shapes, one an input: ((1, 3, 224, 224),)")
-    from fuseline.frontends.sourced import Options
+    from fuseline.frontends.sources.sourced import Options
 
     options = Options(batch, dtype, input_shapes, seq_len, decode, train)
     if isinstance(model, str) and model.endswith(".pt2"):
-        from fuseline.frontends.export import capture_program_file
+        from fuseline.frontends.pt2 import capture_program_file
 
         if inputs is not None or options != Options():
             raise InputError(f"'{model}' is an exported program: its inputs are fixed")
+        if via == "module":
+            raise InputError(f"'{model}' is an exported program: it has no modules to trace")
         return capture_program_file(model, decomposed=attention == "decomposed")
     return _capture_sourced(_source(model, inputs, options), via, attention)
 
 
 def _source(model: str | nn.Module, inputs: object, options: Options) -> Sourced:
-    from fuseline.frontends.sources import check_options, find_model, prepare
+    from fuseline.frontends.sources.find import check_options, find_model, prepare
 
     if isinstance(model, str):
         if inputs is not None:
@@ -122,6 +124,6 @@ def model_names(zoo: str = "torchvision") -> list[str]:
 
     Raises `InputError` where the zoo is unknown, or its package not installed.
     """
-    from fuseline.frontends import zoos
+    from fuseline.frontends.sources import zoos
 
     return zoos.names(zoo)

@@ -7,7 +7,7 @@ import importlib.metadata
 import platform
 from dataclasses import dataclass
 
-from fuseline.frontends.zoos import INSTALL
+from fuseline.frontends.sources.zoos import INSTALL
 
 _Range = tuple[tuple[int, ...], tuple[int, ...]]  # from the first version to before the second
 _TORCH_RANGE: _Range = ((2, 12), (2, 14))
@@ -61,7 +61,7 @@ def _in_range(package: str, version: str, bounds: _Range) -> Finding:
 
 
 def _torchvision() -> Finding:
-    from fuseline.frontends.torchvision import MISMATCH
+    from fuseline.frontends.sources.torchvision import MISMATCH
 
     try:
         version = importlib.metadata.version("torchvision")

@@ -21,11 +21,11 @@ from torch.export.graph_signature import ConstantArgument, ExportGraphSignature,
 from torch.fx.experimental.symbolic_shapes import ShapeEnv
 
 from fuseline.errors import InputError, foreign_code
-from fuseline.frontends.fakes import Fakes, replace_tensors
 from fuseline.frontends.nested import tensors_in
-from fuseline.frontends.program import Given, Program, record_program
-from fuseline.frontends.runner import casts_in_place, no_fast_path
-from fuseline.frontends.sourced import Inputs, Sourced
+from fuseline.frontends.recording.fakes import Fakes, replace_tensors
+from fuseline.frontends.recording.program import Given, Program, record_program
+from fuseline.frontends.recording.runner import casts_in_place, no_fast_path
+from fuseline.frontends.sources.sourced import Inputs, Sourced
 from fuseline.graph import Graph, Role, Source
 
 ROLES = {
@@ -34,13 +34,6 @@ ROLES = {
     InputKind.CONSTANT_TENSOR: Role.CONSTANT,
 }
 _MODEL = "model"
-
-
-def capture_program_file(path: str, *, decomposed: bool = False) -> Graph:
-    """The graph of an exported program in a `.pt2` file: see `fuseline.frontends.pt2`."""
-    from fuseline.frontends import pt2
-
-    return pt2.capture_program_file(path, decomposed=decomposed)
 
 
 def capture_export(sourced: Sourced, *, decomposed: bool = False) -> Graph:

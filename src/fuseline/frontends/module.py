@@ -19,7 +19,7 @@ from torch import fx, nn
 from fuseline.errors import InputError, foreign_code
 from fuseline.frontends.kinds import METADATA_ONLY, kind_of_module
 from fuseline.frontends.nested import tensors_in
-from fuseline.frontends.sourced import Inputs, Sourced
+from fuseline.frontends.sources.sourced import Inputs, Sourced
 from fuseline.frontends.storages import StorageTable
 from fuseline.frontends.translate import NodeRun, add_op
 from fuseline.graph import Graph, Kind, Role, Source

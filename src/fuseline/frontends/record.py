@@ -17,11 +17,16 @@ import torch
 from torch import nn
 
 from fuseline.errors import InputError, foreign_code
-from fuseline.frontends.building import rebuild_with_values
-from fuseline.frontends.fakes import Fakes, replace_tensors
-from fuseline.frontends.recorder import Recorder, Recording, Scope
-from fuseline.frontends.runner import casts_in_place, needs_values, no_fast_path, quiet_torch
-from fuseline.frontends.sourced import Sourced
+from fuseline.frontends.recording.fakes import Fakes, replace_tensors
+from fuseline.frontends.recording.recorder import Recorder, Recording, Scope
+from fuseline.frontends.recording.runner import (
+    casts_in_place,
+    needs_values,
+    no_fast_path,
+    quiet_torch,
+)
+from fuseline.frontends.sources.building import rebuild_with_values
+from fuseline.frontends.sources.sourced import Sourced
 from fuseline.graph import Graph, Role, Source
 
 _MOST_REAL_BYTES = 4 * 2**30

@@ -89,19 +89,19 @@ def jobs(zoos: tuple[str, ...], sample: int, seed: int = 0) -> tuple[Job, ...]:
 
 
 def _torchvision_jobs() -> list[Job]:
-    from fuseline.frontends.torchvision import family_of, model_names
+    from fuseline.frontends.sources.torchvision import family_of, model_names
 
     return [Job("torchvision", family_of(name) or "classification", name) for name in model_names()]
 
 
 def _timm_jobs() -> list[Job]:
-    from fuseline.frontends.timm import architectures
+    from fuseline.frontends.sources.timm import architectures
 
     return [Job("timm", "image", name) for name in architectures()]
 
 
 def _transformers_jobs() -> list[Job]:
-    from fuseline.frontends.transformers import families
+    from fuseline.frontends.sources.transformers import families
 
     return [Job("hf", task, model) for task, models in families().items() for model in models]
 
@@ -153,13 +153,13 @@ def _counted(row: Row, job: Job, graph: Graph) -> Row:
 
 
 def _source(job: Job):  # noqa: ANN202 - a Sourced, whose module imports torch
-    from fuseline.frontends.sourced import Options
-    from fuseline.frontends.sources import find_model
+    from fuseline.frontends.sources.find import find_model
+    from fuseline.frontends.sources.sourced import Options
 
     if job.zoo != "hf":
         return find_model(job.model, Options())
-    from fuseline.frontends.transformers import build_config
-    from fuseline.frontends.transformers_small import small_config
+    from fuseline.frontends.sources.transformers import build_config
+    from fuseline.frontends.sources.transformers.small import small_config
 
     config = small_config(job.model)
     return build_config(config, f"hf/{job.model}", Options(), task=job.task)

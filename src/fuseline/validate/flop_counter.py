@@ -17,11 +17,11 @@ from torch.utils.flop_counter import FlopCounterMode
 
 from fuseline.errors import foreign_code
 from fuseline.frontends import capture
-from fuseline.frontends.fakes import Fakes, replace_tensors
 from fuseline.frontends.record import with_values
-from fuseline.frontends.runner import Runner, no_fast_path, quiet_torch
-from fuseline.frontends.sourced import Options, Sourced
-from fuseline.frontends.sources import find_model
+from fuseline.frontends.recording.fakes import Fakes, replace_tensors
+from fuseline.frontends.recording.runner import Runner, no_fast_path, quiet_torch
+from fuseline.frontends.sources.find import find_model
+from fuseline.frontends.sources.sourced import Options, Sourced
 from fuseline.graph import Graph, Op
 from fuseline.report.units import giga
 

@@ -23,8 +23,8 @@ from torch.export.graph_signature import ConstantArgument, InputKind
 
 from fuseline.errors import InputError, foreign_code
 from fuseline.frontends.export import givens, quiet, run_program
-from fuseline.frontends.program import Program, trains
-from fuseline.frontends.pt2_graph import Checked, read_graph
+from fuseline.frontends.pt2.graph import Checked, read_graph
+from fuseline.frontends.recording.program import Program, trains
 from fuseline.frontends.storages import dtype_name
 from fuseline.graph import Graph, Source
 

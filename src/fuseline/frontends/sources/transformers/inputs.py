@@ -13,22 +13,22 @@ import torch
 from torch import nn
 
 from fuseline.errors import InputError
-from fuseline.frontends.runner import needs_values
-from fuseline.frontends.sourced import Options
-from fuseline.frontends.transformers_complete import Config
-from fuseline.frontends.transformers_layouts import (
+from fuseline.frontends.recording.runner import needs_values
+from fuseline.frontends.sources.sourced import Options
+from fuseline.frontends.sources.transformers.complete import Config
+from fuseline.frontends.sources.transformers.layouts import (
     IMAGE,
     image_layouts,
     sound_layouts,
     vision_config,
 )
-from fuseline.frontends.transformers_probe import (
+from fuseline.frontends.sources.transformers.probe import (
     attempt,
     parameter_count,
     run_fake,
     run_real,
 )
-from fuseline.frontends.transformers_request import (
+from fuseline.frontends.sources.transformers.request import (
     MOST_REAL,
     Kwargs,
     Made,

@@ -14,7 +14,7 @@ from torch import nn
 
 from fuseline.errors import InputError, did_you_mean
 from fuseline.frontends.nested import tensors_in
-from fuseline.frontends.sourced import Inputs, Options, Sourced, empty
+from fuseline.frontends.sources.sourced import Inputs, Options, Sourced, empty
 from fuseline.frontends.storages import dtype_name
 
 DTYPES = ("float32", "float16", "bfloat16", "float64")

@@ -9,10 +9,11 @@ import torch
 from torch import Tensor
 
 from fuseline import InputError
-from fuseline.frontends import model_names, zoos
-from fuseline.frontends import timm as zoo
-from fuseline.frontends.sourced import Options
-from fuseline.frontends.sources import find_model
+from fuseline.frontends import model_names
+from fuseline.frontends.sources import timm as zoo
+from fuseline.frontends.sources import zoos
+from fuseline.frontends.sources.find import find_model
+from fuseline.frontends.sources.sourced import Options
 
 
 def test_the_names_read_from_the_sources_are_those_registered() -> None:
@@ -85,7 +86,7 @@ def test_naming_no_timm_model_imports_no_timm() -> None:
 
     code = (
         "import sys; from fuseline.frontends import model_names; model_names('timm'); "
-        "from fuseline.frontends.sources import find_model; "
+        "from fuseline.frontends.sources.find import find_model; "
         "print([name for name in ('timm', 'transformers', 'torchvision') if name in sys.modules])"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)

@@ -17,8 +17,8 @@ from torch.utils._python_dispatch import _disable_current_modes
 from torch.utils._pytree import tree_map
 
 from fuseline.errors import InputError, foreign_code
-from fuseline.frontends.fakes import Fakes
-from fuseline.frontends.runner import Runner, casts_in_place, quiet_torch
+from fuseline.frontends.recording.fakes import Fakes
+from fuseline.frontends.recording.runner import Runner, casts_in_place, quiet_torch
 
 
 def _is_tensor(leaf: object) -> bool:

@@ -15,9 +15,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from fuseline.errors import InputError
-from fuseline.frontends.inputs import check_options, prepare, refuse_sequences
-from fuseline.frontends.sourced import Options, Sourced
-from fuseline.frontends.zoos import is_transformers_config
+from fuseline.frontends.sources.inputs import check_options, prepare, refuse_sequences
+from fuseline.frontends.sources.sourced import Options, Sourced
+from fuseline.frontends.sources.zoos import is_transformers_config
 
 __all__ = ["Options", "Sourced", "check_options", "find_model", "prepare"]
 
@@ -35,21 +35,21 @@ def find_model(name: str, options: Options) -> Sourced:
         raise InputError(f"'{name}' is a directory, not a model")
     # An exported program (.pt2) is captured by a frontend of its own: it goes here.
     if name.startswith("hf/") or is_transformers_config(path):
-        from fuseline.frontends import transformers
+        from fuseline.frontends.sources import transformers
 
         return transformers.build(name, options)
     if path.suffix == ".json" and path.is_file():
         raise InputError(f"'{name}' is no transformers configuration: it has no \"model_type\"")
     refuse_sequences(name, options)
     if ".py:" in name:
-        from fuseline.frontends.factory import run_factory
+        from fuseline.frontends.sources.factory import run_factory
 
         model, example = run_factory(name)
         return prepare(model, example, options, name=name, source="factory")
     if name.startswith("timm/"):
-        from fuseline.frontends import timm
+        from fuseline.frontends.sources import timm
 
         return timm.build(name, options)
-    from fuseline.frontends import torchvision
+    from fuseline.frontends.sources import torchvision
 
     return torchvision.build(name, options)

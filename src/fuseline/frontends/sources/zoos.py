@@ -67,7 +67,7 @@ def names(zoo: str) -> list[str]:
             return [f"timm/{name}" for name in timm_names()]
         case "hf":
             check_installed("hf")
-            from fuseline.frontends import transformers
+            from fuseline.frontends.sources import transformers
 
             return transformers.model_names()
         case _:

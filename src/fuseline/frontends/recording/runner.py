@@ -24,10 +24,10 @@ from torch._subclasses.fake_tensor import (
 )
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from fuseline.frontends.aten import Overload, bind
-from fuseline.frontends.attention import attention_result
-from fuseline.frontends.fakes import Fakes, replace_tensors
 from fuseline.frontends.nested import tensors_in
+from fuseline.frontends.recording.attention import attention_result
+from fuseline.frontends.recording.calls import Overload, bind
+from fuseline.frontends.recording.fakes import Fakes, replace_tensors
 from fuseline.graph import Kind
 
 _MOST_CONSTANT = 2**20

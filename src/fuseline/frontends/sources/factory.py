@@ -13,8 +13,8 @@ from types import ModuleType
 from torch import nn
 
 from fuseline.errors import InputError, did_you_mean, foreign_code
-from fuseline.frontends import torchvision
-from fuseline.frontends.building import construct_without_memory, remember
+from fuseline.frontends.sources import torchvision
+from fuseline.frontends.sources.building import construct_without_memory, remember
 
 
 def run_factory(name: str) -> tuple[nn.Module, object]:

@@ -9,9 +9,9 @@ from typing import Any
 import torch
 
 from fuseline.costs.flops import CUSTOM, Call, count_custom, count_work
-from fuseline.frontends.aten_kinds import TRAITS, kind_of_aten
 from fuseline.frontends.kinds import METADATA_ONLY, WRITE_ONLY, refine_convolution
 from fuseline.frontends.nested import tensors_in
+from fuseline.frontends.recording.aten_kinds import TRAITS, kind_of_aten
 from fuseline.frontends.storages import StorageTable, Values
 from fuseline.graph import CLASS_OF, HELD_ROLES, Gather, Kind, OpClass, Origin, Role, Status, Work
 

@@ -16,13 +16,13 @@ from torch import nn
 from torch.utils._pytree import tree_leaves
 
 from fuseline.errors import InputError, foreign_code
-from fuseline.frontends.sourced import Options
-from fuseline.frontends.transformers_complete import Config
-from fuseline.frontends.transformers_inputs import (
+from fuseline.frontends.sources.sourced import Options
+from fuseline.frontends.sources.transformers.complete import Config
+from fuseline.frontends.sources.transformers.inputs import (
     make_inputs,
 )
-from fuseline.frontends.transformers_probe import attempt, run_fake, to_meta
-from fuseline.frontends.transformers_request import (
+from fuseline.frontends.sources.transformers.probe import attempt, run_fake, to_meta
+from fuseline.frontends.sources.transformers.request import (
     Kwargs,
     Made,
     Request,

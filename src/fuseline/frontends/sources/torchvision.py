@@ -17,10 +17,10 @@ from typing import Any
 from torch import nn
 
 from fuseline.errors import InputError, did_you_mean
-from fuseline.frontends import torchvision_ops, zoos
-from fuseline.frontends.building import build_without_memory
-from fuseline.frontends.inputs import prepare
-from fuseline.frontends.sourced import Inputs, Options, Sourced, empty
+from fuseline.frontends.sources import torchvision_ops, zoos
+from fuseline.frontends.sources.building import build_without_memory
+from fuseline.frontends.sources.inputs import prepare
+from fuseline.frontends.sources.sourced import Inputs, Options, Sourced, empty
 
 MISMATCH = "operator torchvision::nms does not exist"
 PREFIX = "torchvision/"

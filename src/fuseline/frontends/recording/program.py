@@ -19,11 +19,11 @@ from torch._ops import HigherOrderOperator, OpOverload
 from torch.utils._python_dispatch import _disable_current_modes
 
 from fuseline.errors import InputError
-from fuseline.frontends.aten import Dispatched, Overload, add_call, bind
-from fuseline.frontends.fakes import Fakes, replace_tensors
 from fuseline.frontends.nested import tensors_in
-from fuseline.frontends.recorder import Recorder, Recording, Scope
-from fuseline.frontends.runner import no_fast_path
+from fuseline.frontends.recording.calls import Dispatched, Overload, add_call, bind
+from fuseline.frontends.recording.fakes import Fakes, replace_tensors
+from fuseline.frontends.recording.recorder import Recorder, Recording, Scope
+from fuseline.frontends.recording.runner import no_fast_path
 from fuseline.graph import Graph, Kind, Role, Source
 
 _CPU = torch.device("cpu")

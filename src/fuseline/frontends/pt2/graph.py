@@ -22,7 +22,7 @@ from torch import fx
 from torch._ops import HigherOrderOperator, OpOverload
 
 from fuseline.errors import InputError, foreign_code
-from fuseline.frontends.program import NAME_OF_FOREIGN
+from fuseline.frontends.recording.program import NAME_OF_FOREIGN
 
 Json = Any  # what `json.loads` returns
 
@@ -103,7 +103,7 @@ def _define(namespace: str) -> None:
     """torchvision's operators are there once it is imported."""
     if namespace != "torchvision":
         return
-    from fuseline.frontends import torchvision, zoos
+    from fuseline.frontends.sources import torchvision, zoos
 
     if zoos.installed("torchvision"):
         torchvision.import_models()

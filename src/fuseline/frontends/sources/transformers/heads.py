@@ -12,8 +12,8 @@ from dataclasses import dataclass
 from typing import Any
 
 from fuseline.errors import InputError, did_you_mean
-from fuseline.frontends import torchvision
-from fuseline.frontends.transformers_complete import Config
+from fuseline.frontends.sources import torchvision
+from fuseline.frontends.sources.transformers.complete import Config
 
 NO_DOWNLOAD = "no download: pass a config.json, or a family such as hf/llama"
 

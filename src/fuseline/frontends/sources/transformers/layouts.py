@@ -11,8 +11,8 @@ from math import isqrt
 
 import torch
 
-from fuseline.frontends.transformers_complete import Config
-from fuseline.frontends.transformers_request import (
+from fuseline.frontends.sources.transformers.complete import Config
+from fuseline.frontends.sources.transformers.request import (
     Kwargs,
     Request,
     first_int,

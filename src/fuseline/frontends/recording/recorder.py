@@ -13,11 +13,11 @@ from typing import Any
 import torch
 from torch._subclasses.fake_tensor import unset_fake_temporarily
 
-from fuseline.frontends.aten import Dispatched, Overload, add_call, bind
-from fuseline.frontends.attention import decompose_attention
-from fuseline.frontends.fakes import Fakes, replace_tensors
 from fuseline.frontends.nested import tensors_in
-from fuseline.frontends.runner import Runner, apart, drops
+from fuseline.frontends.recording.attention import decompose_attention
+from fuseline.frontends.recording.calls import Dispatched, Overload, add_call, bind
+from fuseline.frontends.recording.fakes import Fakes, replace_tensors
+from fuseline.frontends.recording.runner import Runner, apart, drops
 from fuseline.frontends.storages import StorageTable, Values
 from fuseline.graph import Graph, Kind, Role, Source
 from fuseline.graph.fold import fold_constants

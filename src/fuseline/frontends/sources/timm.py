@@ -13,10 +13,10 @@ from typing import Any
 from torch import nn
 
 from fuseline.errors import InputError, did_you_mean
-from fuseline.frontends import torchvision, zoos
-from fuseline.frontends.building import build_without_memory
-from fuseline.frontends.inputs import prepare
-from fuseline.frontends.sourced import Options, Sourced, empty
+from fuseline.frontends.sources import torchvision, zoos
+from fuseline.frontends.sources.building import build_without_memory
+from fuseline.frontends.sources.inputs import prepare
+from fuseline.frontends.sources.sourced import Options, Sourced, empty
 
 PREFIX = "timm/"
 _SMALL_FIRST = (

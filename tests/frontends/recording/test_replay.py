@@ -14,9 +14,9 @@ from torch.nn import functional
 
 from fuseline.frontends.nested import tensors_in
 from fuseline.frontends.record import own_held, own_inputs
-from fuseline.frontends.recorder import Recorder, Recording
-from fuseline.frontends.runner import no_fast_path
-from tests.frontends.replay import replay, write_down
+from fuseline.frontends.recording.recorder import Recorder, Recording
+from fuseline.frontends.recording.runner import no_fast_path
+from tests.frontends.recording.replay import replay, write_down
 
 
 class F(nn.Module):

@@ -11,10 +11,10 @@ import torch
 from torch import nn
 
 from fuseline.errors import InputError
-from fuseline.frontends.runner import needs_values
-from fuseline.frontends.sourced import Options
-from fuseline.frontends.transformers_complete import Config
-from fuseline.frontends.transformers_probe import attempt, run_fake
+from fuseline.frontends.recording.runner import needs_values
+from fuseline.frontends.sources.sourced import Options
+from fuseline.frontends.sources.transformers.complete import Config
+from fuseline.frontends.sources.transformers.probe import attempt, run_fake
 
 Kwargs = dict[str, Any]
 

@@ -8,12 +8,12 @@ import pytest
 import torch
 
 from fuseline.errors import InputError
-from fuseline.frontends.sourced import Options, Sourced
+from fuseline.frontends.sources.sourced import Options, Sourced
 
 pytest.importorskip("transformers")
 
-from fuseline.frontends import transformers
-from fuseline.frontends.transformers_small import small_config
+from fuseline.frontends.sources import transformers
+from fuseline.frontends.sources.transformers.small import small_config
 
 
 def built(family: str, task: str | None = None, **options: Any) -> Sourced:  # noqa: ANN401

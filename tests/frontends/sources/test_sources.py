@@ -9,9 +9,10 @@ import torch
 from torch import Tensor, nn
 
 from fuseline import InputError, capture
-from fuseline.frontends import model_names, zoos
-from fuseline.frontends.sourced import Options
-from fuseline.frontends.sources import find_model, prepare
+from fuseline.frontends import model_names
+from fuseline.frontends.sources import zoos
+from fuseline.frontends.sources.find import find_model, prepare
+from fuseline.frontends.sources.sourced import Options
 
 FACTORIES = """
 import torch

@@ -11,12 +11,12 @@ import torch
 from torch import nn
 from torch._subclasses.fake_tensor import unset_fake_temporarily
 
-from fuseline.frontends.aten import Overload, number_of
-from fuseline.frontends.fakes import Fakes, replace_tensors
 from fuseline.frontends.nested import tensors_in
 from fuseline.frontends.record import own_held, own_inputs
-from fuseline.frontends.recorder import Recorder, Recording
-from fuseline.frontends.runner import casts_in_place, no_fast_path
+from fuseline.frontends.recording.calls import Overload, number_of
+from fuseline.frontends.recording.fakes import Fakes, replace_tensors
+from fuseline.frontends.recording.recorder import Recorder, Recording
+from fuseline.frontends.recording.runner import casts_in_place, no_fast_path
 from fuseline.frontends.storages import dtype_name
 
 Inputs = tuple[tuple[Any, ...], dict[str, Any]]

@@ -22,19 +22,19 @@ import torch
 from torch import nn
 
 from fuseline.errors import InputError, did_you_mean, foreign_code
-from fuseline.frontends.building import build_without_memory
-from fuseline.frontends.sourced import Options, Sourced
-from fuseline.frontends.transformers_cache import decode_inputs
-from fuseline.frontends.transformers_complete import Config, complete
-from fuseline.frontends.transformers_heads import (
+from fuseline.frontends.sources.building import build_without_memory
+from fuseline.frontends.sources.sourced import Options, Sourced
+from fuseline.frontends.sources.transformers.cache import decode_inputs
+from fuseline.frontends.sources.transformers.complete import Config, complete
+from fuseline.frontends.sources.transformers.heads import (
     NO_DOWNLOAD,
     families,
     head_name,
     import_transformers,
     model_types,
 )
-from fuseline.frontends.transformers_inputs import make_inputs
-from fuseline.frontends.transformers_request import Made
+from fuseline.frontends.sources.transformers.inputs import make_inputs
+from fuseline.frontends.sources.transformers.request import Made
 
 __all__ = ["build", "build_config", "default_config", "families", "is_config_file", "model_names"]
 

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from typing import TypeGuard
 
 from fuseline.errors import foreign_code
-from fuseline.frontends.transformers_complete import Config, complete
+from fuseline.frontends.sources.transformers.complete import Config, complete
 
 _WIDTH = 1024  # a hidden size is brought near this: small, and every head keeps a few channels
 _VOCABULARY = 4096
@@ -54,7 +54,7 @@ def small_config(model_type: str) -> Config:
 
     Raises `InputError` where the family has no default configuration.
     """
-    from fuseline.frontends.transformers import default_config
+    from fuseline.frontends.sources.transformers import default_config
 
     config = default_config(model_type)
     with foreign_code(f"'hf/{model_type}' cannot be made small"):

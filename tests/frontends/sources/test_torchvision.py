@@ -8,9 +8,9 @@ from torch import Tensor
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from fuseline import InputError
-from fuseline.frontends import torchvision, torchvision_ops, zoos
-from fuseline.frontends.sourced import Options, Sourced
-from fuseline.frontends.sources import find_model
+from fuseline.frontends.sources import torchvision, torchvision_ops, zoos
+from fuseline.frontends.sources.find import find_model
+from fuseline.frontends.sources.sourced import Options, Sourced
 
 
 def shapes(sourced: Sourced) -> list[object]:

@@ -1,0 +1,1 @@
+"""The machinery of recording: stand-ins, the dispatch mode, one call -> one op."""

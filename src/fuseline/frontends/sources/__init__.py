@@ -1,0 +1,1 @@
+"""Where models come from: a zoo by name, a configuration, a factory in a file."""
