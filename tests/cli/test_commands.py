@@ -190,6 +190,15 @@ def _refused(
         (["models", "vitt"], "no torchvision model matches 'vitt': did you mean"),
         (["validate", "sede"], "cannot validate against 'sede': did you mean 'seed'?"),
         (["validate", "seed", "--model", "vit_b_17"], "did you mean 'vit_b_16'?"),
+        (["partition", "hf/lama"], "unknown family 'lama': did you mean 'llama'?"),
+        (["partition", "hf/meta-llama/Llama-3.1-8B"], "no download: pass a config.json"),
+        (["partition", "hf/gpt2", "--seq-len", "5000"], "has 1024 positions"),
+        (["partition", "hf/vit", "--decode", "3"], "has no cache"),
+        (["partition", "timm/resnet5O"], "did you mean 'timm/resnet50'?"),
+        (["partition", "vit_b_16", "--decode", "4"], "takes no decode"),
+        (["partition", "vit_b_16", "--input-shape", "1,3,100,100"], "Wrong image height"),
+        (["partition", "nothing.pt2"], "'nothing.pt2' is not there"),
+        (["partition", "no/config.json"], "cannot read 'no/config.json'"),
     ],
 )
 def test_bad_input_is_one_line_and_exit_2(

@@ -92,7 +92,7 @@ def _trace(model: nn.Module, arguments: Mapping[str, Any], name: str) -> fx.Grap
     try:
         with foreign_code(
             f"'{name}' cannot be traced by torch.fx (control flow that depends on data, or a call "
-            "that fx cannot follow)"
+            "that fx cannot follow), as record can"
         ):
             traced = fx.symbolic_trace(model, concrete_args=constants or None)
     finally:

@@ -16,7 +16,7 @@ from fuseline.frontends.record import own_held, own_inputs
 from fuseline.frontends.recording.calls import Overload, number_of
 from fuseline.frontends.recording.fakes import Fakes, replace_tensors
 from fuseline.frontends.recording.recorder import Recorder, Recording
-from fuseline.frontends.recording.runner import casts_in_place, no_fast_path
+from fuseline.frontends.recording.runner import Invocation, casts_in_place, no_fast_path
 from fuseline.frontends.storages import dtype_name
 
 Inputs = tuple[tuple[Any, ...], dict[str, Any]]
@@ -59,15 +59,10 @@ class _Writing(Recorder):
         super().__init__(script.recording, fakes, decomposed=decomposed)
         self.script = script
 
-    def run(
-        self,
-        func: torch._ops.OpOverload,
-        overload: Overload,
-        args: tuple[Any, ...],
-        kwargs: dict[str, Any],
-    ) -> object:
-        self._call = (func, *replace_tensors((args, kwargs), self._as_number))
-        return super().run(func, overload, args, kwargs)
+    def run(self, op: Invocation) -> object:
+        args, kwargs = replace_tensors((op.args, op.kwargs), self._as_number)
+        self._call = (op.function, args, kwargs)
+        return super().run(op)
 
     def _number(self, tensor: torch.Tensor) -> int:
         assert self.fakes is not None

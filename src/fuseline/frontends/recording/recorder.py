@@ -15,9 +15,9 @@ from torch._subclasses.fake_tensor import unset_fake_temporarily
 
 from fuseline.frontends.nested import tensors_in
 from fuseline.frontends.recording.attention import decompose_attention
-from fuseline.frontends.recording.calls import Dispatched, Overload, add_call, bind
+from fuseline.frontends.recording.calls import Dispatched, Overload, add_call
 from fuseline.frontends.recording.fakes import Fakes, replace_tensors
-from fuseline.frontends.recording.runner import Runner, apart, drops
+from fuseline.frontends.recording.runner import Invocation, Runner, apart, drops
 from fuseline.frontends.storages import StorageTable, Values
 from fuseline.graph import Graph, Kind, Role, Source
 from fuseline.graph.fold import fold_constants
@@ -86,25 +86,20 @@ class Recorder(Runner):
         self._shapes: dict[str, tuple[int, ...]] = {}
         self._packed: dict[int, tuple[object, torch.Tensor, torch.Tensor | None]] = {}
 
-    def dispatch(
-        self,
-        func: torch._ops.OpOverload,
-        overload: Overload,
-        args: tuple[Any, ...],
-        kwargs: dict[str, Any],
-    ) -> object:
+    def dispatch(self, op: Invocation) -> object:
         """Run one op and note it; one that no table knows goes by what it is made of."""
+        overload, arguments = op.overload, op.arguments
         if overload.kind is Kind.UNKNOWN:
             with self:
-                result = func.decompose(*args, **kwargs)
+                result = op.function.decompose(*op.args, **op.kwargs)
             if result is not NotImplemented:
                 return result
-        arguments = bind(overload, args, kwargs)
-        if overload.kind is Kind.DROPOUT and not drops(arguments):
-            overload = replace(overload, written=(), only_written=frozenset())
         if overload.name == "scaled_dot_product_attention" and self.decomposed:
             return self._decomposed_attention(arguments)
-        result = self.run(func, overload, args, kwargs)
+        if overload.kind is Kind.DROPOUT and not drops(arguments):  # in place it writes nothing
+            overload = replace(overload, written=(), only_written=frozenset())
+            op = replace(op, overload=overload)
+        result = self.run(op)
         if not overload.written and not overload.name.endswith("_"):
             result = apart(result, arguments)
         self._note(overload, arguments, result)

@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Generator, Mapping
 from contextlib import contextmanager, nullcontext
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -72,6 +73,21 @@ _QUESTIONS = frozenset(
 """Questions about a tensor that reach the dispatcher and are no work on any device."""
 
 
+@dataclass(frozen=True, slots=True)
+class Invocation:
+    """An op about to run; `arguments` are `args` and `kwargs` by the names of its schema."""
+
+    function: torch._ops.OpOverload
+    overload: Overload
+    args: tuple[Any, ...]
+    kwargs: dict[str, Any]
+    arguments: dict[str, Any]
+
+    def call(self) -> Any:  # noqa: ANN401 - what an op returns
+        """Run the op as it is."""
+        return self.function(*self.args, **self.kwargs)
+
+
 class Runner(TorchDispatchMode):
     """Runs every op that is dispatched: with `fakes` on stand-ins, without them as it is."""
 
@@ -101,95 +117,73 @@ class Runner(TorchDispatchMode):
             return another(args[0])
         if overload.full in _QUESTIONS:
             return func(*args, **kwargs)
-        return self.dispatch(func, overload, args, kwargs)
+        return self.dispatch(Invocation(func, overload, args, kwargs, bind(overload, args, kwargs)))
 
-    def dispatch(
-        self,
-        func: torch._ops.OpOverload,
-        overload: Overload,
-        args: tuple[Any, ...],
-        kwargs: dict[str, Any],
-    ) -> object:
+    def dispatch(self, op: Invocation) -> object:
         """Run one op. What a subclass does about it besides goes here."""
-        return self.run(func, overload, args, kwargs)
+        return self.run(op)
 
-    def run(
-        self,
-        func: torch._ops.OpOverload,
-        overload: Overload,
-        args: tuple[Any, ...],
-        kwargs: dict[str, Any],
-    ) -> object:
+    def run(self, op: Invocation) -> object:
         """What the op returns, on stand-ins where there are any."""
         if self.fakes is not None:
-            return self._run_on(self.fakes, func, overload, args, kwargs)
-        result = func(*args, **kwargs)
-        if overload.name == "scaled_dot_product_attention":  # laid out as every device would
-            return attention_result(bind(overload, args, kwargs)).copy_(result)
+            return self._run_on(self.fakes, op)
+        result = op.call()
+        if op.overload.name == "scaled_dot_product_attention":  # laid out as every device would
+            return attention_result(op.arguments).copy_(result)
         return result
 
-    def _run_on(
-        self,
-        fakes: Fakes,
-        func: torch._ops.OpOverload,
-        overload: Overload,
-        args: tuple[Any, ...],
-        kwargs: dict[str, Any],
-    ) -> object:
-        arguments = bind(overload, args, kwargs)
-        if kwargs.get("device") is not None and torch.device(kwargs["device"]).type == "meta":
-            kwargs["device"] = torch.device("cpu")  # where a parameter that was on meta seems to be
-        tensors = tensors_in(tuple(arguments.values()))
-        if overload.kind is not Kind.RANDOM and all(map(fakes.has_values, tensors)):
-            in_place = overload.name.endswith("_")
-            return self._run_constant(func, args, kwargs, grows=not in_place)
-        for name in overload.written:
-            for tensor in tensors_in(arguments.get(name)):
+    def _run_on(self, fakes: Fakes, op: Invocation) -> object:
+        device = op.kwargs.get("device")
+        if device is not None and torch.device(device).type == "meta":
+            op.kwargs["device"] = torch.device("cpu")  # where what was on meta seems to be
+        tensors = tensors_in(tuple(op.arguments.values()))
+        if op.overload.kind is not Kind.RANDOM and all(map(fakes.has_values, tensors)):
+            return _run_constant(op)
+        for name in op.overload.written:
+            for tensor in tensors_in(op.arguments.get(name)):
                 fakes.overwrite(tensor)
         if any(type(tensor) is not FakeTensor for tensor in tensors):
-            if isinstance(arguments.get("indices"), list):
-                args = self._masks_as_indices(args)
-            args, kwargs = replace_tensors((args, kwargs), fakes.twin)
-        if overload.name == "scaled_dot_product_attention":
-            return attention_result(bind(overload, args, kwargs))
-        if overload.kind is Kind.DROPOUT and not drops(arguments):
+            op = self._on_stand_ins(fakes, op)
+        if op.overload.name == "scaled_dot_product_attention":
+            return attention_result(op.arguments)
+        if op.overload.kind is Kind.DROPOUT and not drops(op.arguments):
             return fakes.twin(tensors[0])  # as every backend does; torch's fakes clone it
-        return func(*args, **kwargs)
+        return op.call()
 
-    def _masks_as_indices(self, args: tuple[Any, ...]) -> tuple[Any, ...]:
-        """Boolean masks of known values as the indices they select, whose number is known."""
+    def _on_stand_ins(self, fakes: Fakes, op: Invocation) -> Invocation:
+        """The same op, everything real in it replaced.
 
-        def indices(mask: object) -> list[object]:
-            if not isinstance(mask, torch.Tensor) or mask.dtype is not torch.bool:
-                return [mask]
-            if self.fakes is None or not self.fakes.has_values(mask):
+        Boolean masks of known values become the indices they select, whose number is known.
+        """
+
+        def indices(mask: Any) -> list[object]:  # noqa: ANN401 - None, a mask or indices
+            is_mask = isinstance(mask, torch.Tensor) and mask.dtype is torch.bool
+            if not is_mask or not fakes.has_values(mask):
                 return [mask]
             with unset_fake_temporarily():
                 return list(torch.nonzero(mask, as_tuple=True))
 
-        return tuple(
-            [index for mask in arg for index in indices(mask)] if isinstance(arg, list) else arg
-            for arg in args
-        )
+        args = op.args
+        if isinstance(op.arguments.get("indices"), list):
+            args = tuple(
+                [index for mask in arg for index in indices(mask)] if isinstance(arg, list) else arg
+                for arg in args
+            )
+        args, kwargs = replace_tensors((args, op.kwargs), fakes.twin)
+        return replace(op, args=args, kwargs=kwargs, arguments=bind(op.overload, args, kwargs))
 
-    def _run_constant(
-        self,
-        func: torch._ops.OpOverload,
-        args: tuple[Any, ...],
-        kwargs: dict[str, Any],
-        *,
-        grows: bool,
-    ) -> object:
-        """Run an op of constants alone: with values, where its result is small."""
-        if grows:
-            try:
-                shaped = func(*args, **kwargs)  # fake: sizes come before memory
-            except _NEEDS_VALUES:
-                shaped = None
-            if sum(tensor.numel() for tensor in tensors_in(shaped)) > _MOST_CONSTANT:
-                return shaped
-        with unset_fake_temporarily():
-            return func(*args, **kwargs)
+
+def _run_constant(op: Invocation) -> object:
+    """Run an op of constants alone: with values, where its result is small."""
+    if not op.overload.name.endswith("_"):
+        try:
+            shaped = op.call()  # fake: sizes come before memory
+        except _NEEDS_VALUES:
+            shaped = None
+        if sum(tensor.numel() for tensor in tensors_in(shaped)) > _MOST_CONSTANT:
+            return shaped
+    with unset_fake_temporarily():
+        return op.call()
 
 
 def drops(arguments: dict[str, Any]) -> bool:
