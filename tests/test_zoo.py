@@ -42,10 +42,12 @@ def test_every_classifier(name: str) -> None:
     from fuseline.frontends.sources.torchvision import build_model
     from tests.flop_counter import counted_flops
 
-    graph = fuseline.capture(name)
-    assert graph.unknown_ops == ()
-    assert find_fault(graph) is None
     image = torch.empty(1, 3, 224, 224, device="meta")
-    assert graph.flops == counted_flops(build_model(name), image)
-    for strategy in EVERY.values():
-        hold(graph, strategy(graph))
+    counted = counted_flops(build_model(name).to("meta"), image)
+    for via in ("record", "module"):
+        graph = fuseline.capture(name, via=via)
+        assert graph.unknown_ops == ()
+        assert find_fault(graph) is None
+        assert graph.flops == counted
+        for strategy in EVERY.values():
+            hold(graph, strategy(graph))
