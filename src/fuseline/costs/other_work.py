@@ -150,7 +150,9 @@ def distance(call: Call) -> tuple[int, int]:
 
 
 def _row(call: Call, shape: tuple[int, ...]) -> int:
-    """Elements of `shape` along the dimension `dim`; along the last where there is none."""
+    """Elements that are put in order together: along `dim`, else the last dimension, or all."""
+    if call.flag("flattens") and "dim" not in call.attributes:
+        return prod(shape)
     axis = call.attributes.get("dim", -1)
     return shape[axis if isinstance(axis, int) else -1] if shape else 1
 
@@ -321,7 +323,8 @@ def scatter_reduce(call: Call) -> tuple[int, int]:
 @formula(Kind.EMBEDDING_BAG)
 def embedding_bag(call: Call) -> tuple[int, int]:
     """An addition an element of every selected row."""
-    return 0, prod(call.source) * operand(call, "weight")[-1]
+    indices = call.named.get("indices", call.source)
+    return 0, prod(indices) * operand(call, "weight")[-1]
 
 
 # --- no work --------------------------------------------------------------------------------

@@ -83,19 +83,19 @@ class Values:
     """
 
     def __init__(self) -> None:
-        self._by_object: dict[int, tuple[weakref.ref[torch.Tensor], int, int]] = {}
+        self._by_object: dict[int, tuple[weakref.ref[torch.Tensor], int, int, int]] = {}
         self._by_window: dict[tuple[object, ...], tuple[int, int]] = {}
 
     def note(self, tensor: torch.Tensor, number: int, maker: int) -> None:
         """`tensor` is graph tensor `number`, made by op `maker` (-1: no op made it)."""
-        self._by_object[id(tensor)] = (weakref.ref(tensor), number, maker)
+        self._by_object[id(tensor)] = (weakref.ref(tensor), identity(tensor), number, maker)
         self._by_window[_window(tensor)] = (number, maker)
 
     def find(self, tensor: torch.Tensor) -> tuple[int, int] | None:
         """(graph tensor, op that made it), or None for a tensor that was not seen."""
         known = self._by_object.get(id(tensor))
-        if known is not None and known[0]() is tensor:
-            return known[1], known[2]
+        if known is not None and known[0]() is tensor and known[1] == identity(tensor):
+            return known[2], known[3]  # `x.data = y` gives an object another storage
         return self._by_window.get(_window(tensor))
 
 

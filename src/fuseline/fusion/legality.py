@@ -101,8 +101,8 @@ def check_order(graph: Graph, plan: Plan) -> tuple[Violation, ...]:
 
 
 def check_connection(graph: Graph, group: Group, *, horizontal: bool = False) -> Violation | None:
-    """A group's ops hang together by operands; with `horizontal` also by a tensor that they read
-    and the model does not hold.
+    """A group's ops hang together by operands, or by bytes that one writes and another reads; with
+    `horizontal` also by a tensor that they read and the model does not hold.
     """
     inside = set(group.ops)
     readers: dict[int, list[int]] = defaultdict(list)  # of a storage
@@ -116,7 +116,10 @@ def check_connection(graph: Graph, group: Group, *, horizontal: bool = False) ->
         beside = chain.from_iterable(
             readers.pop(storage, ()) for storage in _read_storages(graph, op) if horizontal
         )
-        for other in (*graph.ops[op].predecessors, *graph.consumers[op], *beside):
+        writers = (flow.writer for flow in graph.flows.read_by[op])
+        readers_of = (flow.reader for flow in graph.flows.written_by[op])
+        operands = (*graph.ops[op].predecessors, *graph.consumers[op])
+        for other in (*operands, *writers, *readers_of, *beside):
             if other in inside and other not in reached:
                 reached.add(other)
                 pending.append(other)

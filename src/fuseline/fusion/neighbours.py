@@ -9,12 +9,22 @@ from __future__ import annotations
 
 from itertools import chain
 
-from fuseline.graph import Graph, Op, Origin
+from fuseline.graph import OUTSIDE, Graph, Op, Origin
 
 
 def is_transparent(op: Op) -> bool:
     """Whether rules look through `op`: a view or control op of a recorded graph."""
     return op.origin is Origin.ATEN and not op.is_compute
+
+
+def _sources(graph: Graph, op: Op) -> tuple[int, ...]:
+    """Whose results an op takes; in a recorded graph also who wrote, through another view, bytes
+    that it reads.
+    """
+    if op.origin is not Origin.ATEN or not op.is_compute:
+        return op.predecessors
+    writers = (flow.writer for flow in graph.flows.read_by[op.id] if flow.writer != OUTSIDE)
+    return tuple(dict.fromkeys((*op.predecessors, *writers)))
 
 
 class Neighbours:
@@ -31,7 +41,7 @@ class Neighbours:
         self.before: list[tuple[int, ...]] = []
         self.after: list[list[int]] = [[] for _ in ops]
         for op in ops:
-            found = op.predecessors
+            found = _sources(graph, op)
             if any(map(transparent.__getitem__, found)):
                 behind = (self.before[n] if transparent[n] else (n,) for n in found)
                 found = tuple(dict.fromkeys(chain.from_iterable(behind)))

@@ -86,9 +86,10 @@ ATEN: dict[str, Kind] = {
     "threshold": Kind.RELU,
     "_prelu_kernel": Kind.PRELU,
     "celu": Kind.ELU,
+    **dict.fromkeys(("rrelu", "rrelu_with_noise"), Kind.LEAKY_RELU),
     **dict.fromkeys(
-        ("scalar_tensor", "full", "lift_fresh_copy", "tril_indices", "triu_indices", "logspace",
-         "range", "index_fill", "fill_diagonal", "hann_window", "hamming_window"),
+        ("scalar_tensor", "full", "tril_indices", "triu_indices", "logspace",
+         "range", "hann_window", "hamming_window"),
         Kind.FILL,
     ),
     **dict.fromkeys(
@@ -98,7 +99,8 @@ ATEN: dict[str, Kind] = {
         Kind.RANDOM,
     ),
     **dict.fromkeys(
-        ("native_dropout", "feature_dropout", "feature_alpha_dropout"), Kind.DROPOUT
+        ("native_dropout", "_fused_dropout", "feature_dropout", "feature_alpha_dropout"),
+        Kind.DROPOUT,
     ),
     # movement
     **dict.fromkeys(
@@ -111,7 +113,8 @@ ATEN: dict[str, Kind] = {
     **dict.fromkeys(("unsafe_split", "unsafe_split_with_sizes", "unsafe_chunk"), Kind.SPLIT),
     **dict.fromkeys(
         ("slice_scatter", "select_scatter", "diagonal_scatter", "as_strided_scatter",
-         "lift_fresh", "positive", "lift", "complex"),
+         "lift_fresh", "lift_fresh_copy", "positive", "lift", "complex",
+         "_pack_padded_sequence", "_pad_packed_sequence"),
         Kind.CONTIGUOUS,
     ),
     "_to_copy": Kind.CAST,
@@ -132,7 +135,7 @@ ATEN: dict[str, Kind] = {
     **dict.fromkeys(("index", "_unsafe_index"), Kind.INDEX),
     **dict.fromkeys(
         ("scatter", "index_put", "_index_put_impl", "_unsafe_index_put", "index_copy",
-         "masked_scatter", "put"),
+         "masked_scatter", "put", "index_fill", "fill_diagonal"),
         Kind.SCATTER,
     ),
     **dict.fromkeys(
@@ -153,7 +156,7 @@ ATEN: dict[str, Kind] = {
     **dict.fromkeys(
         ("empty_strided", "new_empty_strided", "empty_permuted", "_assert_async",
          "_functional_assert_async", "_assert_tensor_metadata", "_assert_scalar",
-         "sym_constrain_range", "sym_constrain_range_for_size"),
+         "sym_constrain_range", "sym_constrain_range_for_size", "_linalg_check_errors"),
         Kind.CONTROL,
     ),
 }  # fmt: skip
@@ -198,8 +201,25 @@ TRAITS: Mapping[str, Mapping[str, object]] = {
         for d in _DIMENSIONS
     },
     "_native_batch_norm_legit_no_training": {"training": False},
+    "msort": {"dim": 0},
+    **{
+        name: {"flattens": True}
+        for name in ("_unique2", "unique_consecutive", "median", "nanmedian")
+    },
 }
-"""What an op's name says that its arguments do not."""
+"""What an op's name says that its arguments do not: `flattens` where no `dim` is given."""
+
+OVERWRITES = frozenset(
+    {"zero_", "fill_", "copy_", "normal_", "uniform_", "random_", "exponential_", "bernoulli_",
+     "log_normal_", "cauchy_", "geometric_"}
+)  # fmt: skip
+"""Ops that overwrite all of their tensor in place without reading it."""
+
+SHAPE_ONLY = frozenset(
+    {"zeros_like", "ones_like", "full_like", "empty_like", "rand_like", "randn_like",
+     "randint_like", "new_zeros", "new_ones", "new_full", "new_empty", "new_empty_strided", "fill"}
+)  # fmt: skip
+"""Factories that take a shape from `self`, and no byte of it."""
 
 
 def kind_of_aten(namespace: str, name: str) -> Kind:

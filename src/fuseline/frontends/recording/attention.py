@@ -21,9 +21,11 @@ def attention_result(arguments: Mapping[str, Any]) -> torch.Tensor:
             f"query {tuple(query.shape)}, key {tuple(key.shape)} and value {tuple(value.shape)} "
             "do not fit"
         )
-    heads = query.shape[:-2]
-    if not arguments.get("enable_gqa"):
-        heads = torch.broadcast_shapes(heads, key.shape[:-2], value.shape[:-2])
+    if arguments.get("enable_gqa"):  # heads of q, over groups of which those of k and v repeat
+        batch = torch.broadcast_shapes(*(t.shape[:-3] for t in (query, key, value)))
+        heads = (*batch, query.shape[-3])
+    else:
+        heads = torch.broadcast_shapes(*(t.shape[:-2] for t in (query, key, value)))
     shape = (*heads, query.shape[-2], value.shape[-1])
     if len(heads) < 2:  # noqa: PLR2004 - no batch and heads to lay side by side
         return query.new_empty(shape)

@@ -9,28 +9,32 @@ from typing import Any
 import torch
 
 from fuseline.costs.flops import CUSTOM, Call, count_custom, count_work
-from fuseline.frontends.kinds import METADATA_ONLY, WRITE_ONLY, refine_convolution
+from fuseline.frontends.kinds import METADATA_ONLY, refine_convolution
 from fuseline.frontends.nested import tensors_in
-from fuseline.frontends.recording.aten_kinds import TRAITS, kind_of_aten
+from fuseline.frontends.recording.aten_kinds import OVERWRITES, SHAPE_ONLY, TRAITS, kind_of_aten
 from fuseline.frontends.storages import StorageTable, Values
 from fuseline.graph import CLASS_OF, HELD_ROLES, Gather, Kind, OpClass, Origin, Role, Status, Work
 
 _A_VIEW = Work(0, 0, Status.ZERO, "a view: its result aliases its input")
 _NORMS = frozenset({Kind.BATCHNORM, Kind.INSTANCENORM})
 _RECURRENT = frozenset({Kind.RNN, Kind.LSTM, Kind.GRU})
-_WRITES_ALL = frozenset({name.removesuffix("_") for name in WRITE_ONLY}) | {"random", "exponential"}
 
 
 @dataclass(frozen=True, slots=True)
 class Overload:
-    """What the schema of an op says, read once: names and which arguments it writes."""
+    """What the schema of an op says, read once.
+
+    `written` are the arguments it overwrites, `unread` those whose bytes it does not read: it
+    overwrites all of them, or takes a shape from them. `in_place` says that it returns an argument.
+    """
 
     name: str  # without namespace and overload
     full: str  # namespace::name
     kind: Kind
     arguments: tuple[str, ...]
     written: tuple[str, ...]
-    only_written: frozenset[str]
+    unread: frozenset[str]
+    in_place: bool
     traits: Mapping[str, object]
 
     @classmethod
@@ -41,22 +45,22 @@ class Overload:
         namespace, _, name = full.partition("::")
         kind = Kind.CUSTOM if full in CUSTOM else kind_of_aten(namespace, name)
         arguments = tuple(argument.name for argument in schema.arguments)
-        written = tuple(
+        changed = tuple(
             argument.name
             for argument in schema.arguments
-            if argument.alias_info is not None
-            and argument.alias_info.is_write
-            and name not in METADATA_ONLY
+            if argument.alias_info is not None and argument.alias_info.is_write
         )
-        plain = name.removesuffix("_")
-        only_written = frozenset(
-            argument.name
-            for argument in schema.arguments
-            if argument.name in written and (argument.is_out or plain in _WRITES_ALL)
-        )
-        if kind is Kind.UNKNOWN and torch.Tag.nondeterministic_seeded in function.tags:
-            kind = Kind.RANDOM if namespace == "aten" else kind
-        return cls(name, full, kind, arguments, written, only_written, TRAITS.get(name, {}))
+        written = () if name in METADATA_ONLY else changed
+        unread = {argument.name for argument in schema.arguments if argument.is_out}
+        if name in OVERWRITES:
+            unread.update(written)
+        if name in SHAPE_ONLY:
+            unread.add("self")
+        if kind is Kind.SCATTER:  # in place it leaves what it does not overwrite as it is
+            unread.update(written)
+        traits = TRAITS.get(name, {})
+        in_place = any(a.name in changed and not a.is_out for a in schema.arguments)
+        return cls(name, full, kind, arguments, written, frozenset(unread), in_place, traits)
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,8 +141,11 @@ def _refine(kind: Kind, run: Dispatched, call: Call) -> Kind:
     """The kind, where arguments decide it too."""
     if kind is Kind.EXTREMUM and len(call.inputs) > 1:
         return Kind.ELEMENTWISE_BINARY  # the larger or smaller of two tensors
-    if kind is Kind.SCATTER and run.arguments.get("accumulate"):
+    adds = run.arguments.get("accumulate") or run.arguments.get("reduce")
+    if kind is Kind.SCATTER and adds:
         return Kind.SCATTER_REDUCE
+    if kind is Kind.WHERE and run.overload.name == "where" and len(run.arguments) == 1:
+        return Kind.SELECT_IF  # the places where a condition holds
     if kind is Kind.CONV2D and "weight" in call.named:
         dimensions = len(call.named["weight"]) - 2
         transposed = "_transpose" if call.flag("transposed") else ""
@@ -192,20 +199,19 @@ def _operands(
 ) -> tuple[list[int], list[int], list[int]]:
     """Graph tensors it reads, those of them that the model holds apart, and who made them.
 
-    A factory (`zeros_like`) takes a shape from its tensor, and no bytes.
+    Of what `Overload.unread` names no byte is read.
     """
     reads: list[int] = []
     held: list[int] = []
     makers: list[int] = []
-    unread = run.overload.only_written
-    if kind is Kind.SCATTER:  # in place it leaves what it does not overwrite as it is, unread
-        unread |= set(run.overload.written)
+    accumulates = kind is Kind.SCATTER_REDUCE  # whatever its name says, it adds to what is there
+    unread = frozenset() if accumulates else run.overload.unread
     for name, value in run.arguments.items():
         for tensor in tensors_in(value):
             number, maker = number_of(table, values, tensor)
             if maker >= 0:
                 makers.append(maker)
-            if name in unread or kind in (Kind.FILL, Kind.RANDOM):
+            if name in unread:
                 continue
             storage = table.build.tensors[number].storage
             is_held = table.build.storages[storage].role in HELD_ROLES
@@ -258,23 +264,27 @@ def _scatters(
     if kind not in (Kind.SCATTER, Kind.SCATTER_REDUCE) or not run.overload.written:
         return ()
     target = run.arguments[run.overload.written[0]]
-    source = next(
-        (run.arguments[name] for name in ("src", "source", "values") if name in run.arguments), None
-    )
-    index = run.arguments.get("index")
-    counted = source if isinstance(source, torch.Tensor) else index
-    if not isinstance(counted, torch.Tensor):
-        return ()
-    elements = max(counted.numel(), _selected(run, target))
-    nbytes = min(elements * target.itemsize, target.nbytes)
+    nbytes = min(_selected(run, target) * target.itemsize, target.nbytes)
     return (Gather(number_of(table, values, target)[0], nbytes),)
 
 
 def _selected(run: Dispatched, target: torch.Tensor) -> int:
-    """Elements that the indices of `index_put` select, where a value broadcasts over them."""
-    indices = run.arguments.get("indices")
-    if not isinstance(indices, (list, tuple)):
-        return 0
+    """Elements of `target` that a scatter can write, at most."""
+    arguments = run.arguments
+    index, indices = arguments.get("index"), arguments.get("indices")
+    if run.overload.name.startswith("fill_diagonal"):
+        return max(target.shape) if arguments.get("wrap") else min(target.shape)
+    if isinstance(indices, (list, tuple)):
+        return _selected_by_all(indices, target)
+    if not isinstance(index, torch.Tensor):
+        return target.numel()  # a mask may select everything
+    if run.overload.name.startswith("index"):  # whole slices along one dimension
+        return index.numel() * (target.numel() // max(target.shape[arguments["dim"]], 1))
+    return index.numel()
+
+
+def _selected_by_all(indices: Sequence[object], target: torch.Tensor) -> int:
+    """What the indices of `index_put` select: their joint shape, times what they leave whole."""
     given = [index for index in indices if isinstance(index, torch.Tensor)]
     if any(index.dtype in (torch.bool, torch.uint8) for index in given):
         return target.numel()  # a mask may select everything
@@ -298,11 +308,15 @@ def _call(run: Dispatched, results: list[torch.Tensor]) -> Call:
         if isinstance(value, torch.Tensor):
             shape = tuple(value.shape)
             named["input" if name == "self" else name] = shape
-            inputs.append(shape)
+            if name != "out":
+                inputs.append(shape)
         elif value is not None:
             inputs += (tuple(tensor.shape) for tensor in tensors_in(value))
             attributes.setdefault(name, value)
     named |= run.shapes
+    if run.overload.name == "conv_tbc":  # time, batch, channels; weight [k, Ci, Co]
+        named["weight"] = named["weight"][::-1]
+        named["input"] = (named["input"][1], named["input"][2], named["input"][0])
     if kind in _NORMS:
         attributes["use_statistics_of_input"] = attributes.get(
             "training", attributes.get("use_input_stats", False)

@@ -174,7 +174,8 @@ class _Runner(fx.Interpreter):
             kind=Kind.UNKNOWN,
             arguments=tuple(operands),
             written=() if tensors_in(node.meta.get("val")) else tuple(operands),
-            only_written=frozenset(),
+            unread=frozenset(),
+            in_place=False,
             traits={},
         )
         return self._not_run(node, overload, operands)

@@ -97,10 +97,10 @@ class Recorder(Runner):
         if overload.name == "scaled_dot_product_attention" and self.decomposed:
             return self._decomposed_attention(arguments)
         if overload.kind is Kind.DROPOUT and not drops(arguments):  # in place it writes nothing
-            overload = replace(overload, written=(), only_written=frozenset())
+            overload = replace(overload, written=(), unread=frozenset())
             op = replace(op, overload=overload)
         result = self.run(op)
-        if not overload.written and not overload.name.endswith("_"):
+        if not overload.in_place:
             result = apart(result, arguments)
         self._note(overload, arguments, result)
         return result

@@ -146,7 +146,8 @@ class Runner(TorchDispatchMode):
             op = self._on_stand_ins(fakes, op)
         if op.overload.name == "scaled_dot_product_attention":
             return attention_result(op.arguments)
-        if op.overload.kind is Kind.DROPOUT and not drops(op.arguments):
+        returns_pair = op.overload.name == "native_dropout"
+        if op.overload.kind is Kind.DROPOUT and not drops(op.arguments) and not returns_pair:
             return fakes.twin(tensors[0])  # as every backend does; torch's fakes clone it
         return op.call()
 
@@ -175,7 +176,7 @@ class Runner(TorchDispatchMode):
 
 def _run_constant(op: Invocation) -> object:
     """Run an op of constants alone: with values, where its result is small."""
-    if not op.overload.name.endswith("_"):
+    if not op.overload.in_place:
         try:
             shaped = op.call()  # fake: sizes come before memory
         except _NEEDS_VALUES:
@@ -188,7 +189,7 @@ def _run_constant(op: Invocation) -> object:
 
 def drops(arguments: dict[str, Any]) -> bool:
     """Whether a dropout drops anything: it returns its input in eval mode, and at rate 0."""
-    return bool(arguments.get("train", True)) and arguments.get("p", 0.5) != 0
+    return arguments.get("train") is not False and arguments.get("p", 0.5) != 0
 
 
 def apart(result: object, arguments: dict[str, Any]) -> object:
