@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, ValuesView
+from collections.abc import Set as AbstractSet
 from dataclasses import fields, is_dataclass
 
 import torch
@@ -22,6 +23,31 @@ def tensors_in(value: object) -> list[torch.Tensor]:
         held = (_field(value, field.name) for field in fields(value))
         return [tensor for item in held for tensor in tensors_in(item)]
     return []
+
+
+def tensors_reachable(value: object) -> list[torch.Tensor]:
+    """`tensors_in`, and those in sets, views of dicts and the attributes of plain objects, as a
+    cache has them: whatever a model may return.
+    """
+    return _reach(value, set())
+
+
+def _reach(value: object, seen: set[int]) -> list[torch.Tensor]:
+    if isinstance(value, torch.Tensor):
+        return [value]
+    if isinstance(value, (str, bytes, torch.Size, torch.nn.Module, type)) or id(value) in seen:
+        return []
+    seen.add(id(value))
+    items: Iterable[object] = ()
+    if isinstance(value, Mapping):
+        items = value.values()
+    elif isinstance(value, (Sequence, AbstractSet, ValuesView)):
+        items = value
+    elif hasattr(value, "__dict__") and not callable(value):
+        items = vars(value).values()
+    elif is_dataclass(value):  # with slots
+        items = [_field(value, field.name) for field in fields(value)]
+    return [tensor for item in items for tensor in _reach(item, seen)]
 
 
 def _field(value: object, name: str) -> object:

@@ -23,7 +23,9 @@ from fuseline.frontends.recording.runner import (
     casts_in_place,
     needs_values,
     no_fast_path,
+    nothing_compiled,
     quiet_torch,
+    reads_known_values,
 )
 from fuseline.frontends.sources.building import rebuild_with_values
 from fuseline.frontends.sources.sourced import Sourced
@@ -67,9 +69,11 @@ def _record(sourced: Sourced, fakes: Fakes | None, *, decomposed: bool) -> Graph
         stack.enter_context(torch.inference_mode())
         stack.enter_context(no_fast_path())
         stack.enter_context(quiet_torch())
+        stack.enter_context(nothing_compiled(model))
         if fakes is not None:
             stack.enter_context(fakes.in_place_of(model))
             stack.enter_context(casts_in_place())
+            stack.enter_context(reads_known_values(fakes))
         own_held(recording, model, fakes)
         inputs, shapes = own_inputs(recording, sourced.inputs, fakes)
         if fakes is not None:
@@ -132,9 +136,10 @@ def own_inputs(
 
     def own(tensor: torch.Tensor) -> torch.Tensor:
         shapes.append(tuple(tensor.shape))
-        standing = fakes.twin(tensor) if fakes else tensor
+        given = fakes.pass_on(tensor) if fakes else tensor
+        standing = fakes.twin(given) if fakes else given
         recording.own(f"input_{len(shapes) - 1}" if shapes[1:] else "input", standing, Role.INPUT)
-        return fakes.pass_on(tensor) if fakes else standing
+        return given
 
     return replace_tensors(inputs, own), shapes
 
@@ -175,12 +180,13 @@ def with_values(sourced: Sourced, note: str = "") -> Sourced:
 
     def fill(tensor: torch.Tensor) -> torch.Tensor:
         if not tensor.is_meta:
-            return tensor
+            return tensor.detach().clone()  # a model may write to its inputs
         if tensor.is_floating_point() or tensor.is_complex():
             return torch.randn(tensor.shape, generator=generator).to(tensor.dtype)
         return torch.ones(tensor.shape, dtype=tensor.dtype)
 
-    model = rebuild_with_values(sourced.model)
+    with foreign_code(f"'{sourced.name}' cannot be copied to be run"):
+        model = rebuild_with_values(sourced.model)
     with torch.no_grad():
         for module in model.modules():
             places: tuple[dict[str, Any], ...] = (module._parameters, module._buffers)  # noqa: SLF001

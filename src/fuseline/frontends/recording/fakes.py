@@ -11,12 +11,16 @@ import torch
 from torch import nn
 from torch._subclasses.fake_tensor import FakeTensor, FakeTensorMode
 
+from fuseline.errors import InputError
 from fuseline.frontends.nested import tensors_in
 from fuseline.frontends.storages import identity
 
 _CPU = torch.device("cpu")
-_MOST_COPIED = 4096
-"""Elements up to which a buffer keeps its values: a scale, a table of frequencies."""
+_MOST_COPIED = 2**15
+"""Bytes up to which a buffer keeps its values: a scale, a table of frequencies."""
+
+_MOST_PASSED = 2**20
+"""Elements up to which an input of integers keeps its values."""
 
 
 class Fakes:
@@ -27,6 +31,7 @@ class Fakes:
         self._bases: dict[int, torch.UntypedStorage] = {}  # a storage -> its bytes on meta
         self._alive: list[torch.UntypedStorage] = []  # whose addresses are keys above
         self._twins: dict[int, tuple[torch.Tensor, torch.Tensor]] = {}
+        self._copied: dict[int, torch.UntypedStorage] = {}  # a storage -> its copy
         self._copies: dict[int, tuple[torch.Tensor, torch.Tensor]] = {}
         self._overwritten: set[int] = set()
 
@@ -66,11 +71,13 @@ class Fakes:
         )
 
     def pass_on(self, tensor: torch.Tensor) -> torch.Tensor:
-        """What to hand to the model for an input: real integers with their values (lengths, sizes
-        and positions are read), a twin of everything else.
+        """What to hand to the model for an input: a copy of real integers, as their values are read
+        (lengths, sizes, positions); a twin of everything else.
         """
         counts = not (tensor.is_floating_point() or tensor.is_complex())
-        return tensor if counts and self.has_values(tensor) else self.twin(tensor)
+        if counts and self.has_values(tensor) and tensor.numel() <= _MOST_PASSED:
+            return self._copy(tensor)
+        return self.twin(tensor)
 
     @contextmanager
     def in_place_of(self, model: nn.Module) -> Generator[None]:
@@ -78,6 +85,10 @@ class Fakes:
 
         What the model notes on itself meanwhile (a cache of stand-ins) goes too.
         """
+        for path, module in model.named_modules():
+            if isinstance(module, torch.jit.ScriptModule):
+                where = f"'{path}' is" if path else "the model is"
+                raise InputError(f"{where} TorchScript, whose ops are hidden: pass Python modules")
         with _unchanged(model):
             for module in model.modules():
                 holders: tuple[dict[str, Any], ...] = (module._parameters, module._buffers)  # noqa: SLF001
@@ -89,13 +100,27 @@ class Fakes:
 
     def _stand_in(self, tensor: torch.Tensor) -> torch.Tensor:
         """A fake tensor; for a small real buffer a copy of it, as its values may be read."""
-        if isinstance(tensor, nn.Parameter) or tensor.is_meta or tensor.numel() > _MOST_COPIED:
+        nbytes = tensor.untyped_storage().nbytes()
+        if isinstance(tensor, nn.Parameter) or tensor.is_meta or nbytes > _MOST_COPIED:
             return self.twin(tensor)
-        if tensor.untyped_storage().nbytes() != tensor.nbytes:  # a view: its base matters
-            return self.twin(tensor)
-        if id(tensor) not in self._copies:
-            self._copies[id(tensor)] = (tensor, tensor.detach().clone())
-        return self._copies[id(tensor)][1]
+        return self._copy(tensor)
+
+    def _copy(self, tensor: torch.Tensor) -> torch.Tensor:
+        """A real tensor in the place of this one; copies of what shares a storage share one."""
+        known = self._copies.get(id(tensor))
+        if known is not None:
+            return known[1]
+        key = identity(tensor)
+        if key not in self._copied:
+            storage = tensor.untyped_storage()
+            self._copied[key] = storage.clone()
+            self._alive.append(storage)
+        with torch.no_grad():
+            made = torch.empty(0, dtype=tensor.dtype)
+            place = (int(tensor.storage_offset()), tensor.shape, tensor.stride())
+            made.set_(self._copied[key], *place)
+        self._copies[id(tensor)] = (tensor, made)
+        return made
 
 
 @contextmanager

@@ -13,7 +13,7 @@ from typing import Any
 import torch
 from torch._subclasses.fake_tensor import unset_fake_temporarily
 
-from fuseline.frontends.nested import tensors_in
+from fuseline.frontends.nested import tensors_reachable
 from fuseline.frontends.recording.attention import decompose_attention
 from fuseline.frontends.recording.calls import Dispatched, Overload, add_call
 from fuseline.frontends.recording.fakes import Fakes, replace_tensors
@@ -53,7 +53,7 @@ class Recording:
     def outputs(self, result: object, fakes: Fakes | None) -> list[int]:
         """Graph tensors of what the model returned; one that no op made is a constant."""
         found = []
-        for tensor in tensors_in(result):
+        for tensor in tensors_reachable(result):
             standing = fakes.twin(tensor) if fakes else tensor
             known = self.values.find(standing)
             name = f"output_{len(found)}"

@@ -23,7 +23,7 @@ from torch._subclasses.fake_tensor import (
     UnsupportedOperatorException,
     unset_fake_temporarily,
 )
-from torch.utils._python_dispatch import TorchDispatchMode
+from torch.utils._python_dispatch import TorchDispatchMode, _disable_current_modes
 
 from fuseline.frontends.nested import tensors_in
 from fuseline.frontends.recording.attention import attention_result
@@ -34,7 +34,13 @@ from fuseline.graph import Kind
 _MOST_CONSTANT = 2**20
 """Elements up to which a constant keeps its values."""
 
+
+class UnknownValueError(Exception):
+    """Code reads a tensor whose values are not known."""
+
+
 _NEEDS_VALUES = (
+    UnknownValueError,
     DataDependentOutputException,
     DynamicOutputShapeException,
     UnsupportedFakeTensorException,
@@ -234,6 +240,45 @@ def casts_in_place() -> Generator[None]:
         yield
     finally:
         nn.Module._apply = original  # type: ignore[method-assign]  # noqa: SLF001
+
+
+@contextmanager
+def reads_known_values(fakes: Fakes) -> Generator[None]:
+    """`tolist` and `numpy` give what a tensor holds, or say that it is not known.
+
+    They read memory without asking the dispatcher, also where what is there has been overwritten
+    by values that nobody computed.
+    """
+
+    def checked(name: str) -> Callable[..., object]:
+        read = getattr(torch.Tensor, name)
+
+        def known(self: torch.Tensor, *args: object, **kwargs: object) -> object:
+            if not fakes.has_values(self):
+                raise UnknownValueError(f"{name} of a tensor whose values are not known")
+            with _disable_current_modes():
+                return read(self, *args, **kwargs)
+
+        return known
+
+    patched = {name: checked(name) for name in ("tolist", "numpy")}
+    try:
+        for name, function in patched.items():
+            setattr(torch.Tensor, name, function)
+        yield
+    finally:
+        for name in patched:
+            delattr(torch.Tensor, name)  # what torch defines is on its base class
+
+
+@contextmanager
+def nothing_compiled(model: nn.Module) -> Generator[None]:
+    """Modules wrapped by `torch.compile` run as the Python they were made from."""
+    if any(type(module).__name__ == "OptimizedModule" for module in model.modules()):
+        with torch.compiler.set_stance("force_eager"):
+            yield
+    else:
+        yield
 
 
 @contextmanager

@@ -39,11 +39,10 @@ def remember(model: nn.Module, construct: Callable[[], object]) -> None:
 
 def rebuild_with_values(model: nn.Module) -> nn.Module:
     """The same model with memory and initial values, where it was built here without: in the same
-    mode and dtype. Another model is returned as it is, or copied where it is on meta.
+    mode and dtype. Of another model a copy, which a run may write to.
     """
     if model not in _CONSTRUCTED:
-        on_meta = any(tensor.is_meta for tensor in (*model.parameters(), *model.buffers()))
-        return copy.deepcopy(model) if on_meta else model
+        return copy.deepcopy(model)
     with warnings.catch_warnings(), torch.random.fork_rng([]):
         warnings.simplefilter("ignore")
         torch.manual_seed(0)
