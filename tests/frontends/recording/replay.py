@@ -13,11 +13,13 @@ from torch._subclasses.fake_tensor import unset_fake_temporarily
 
 from fuseline.frontends.nested import tensors_in
 from fuseline.frontends.record import own_held, own_inputs
+from fuseline.frontends.recording.aten_kinds import SHAPE_ONLY
 from fuseline.frontends.recording.calls import Overload, number_of
 from fuseline.frontends.recording.fakes import Fakes, replace_tensors
 from fuseline.frontends.recording.recorder import Recorder, Recording
 from fuseline.frontends.recording.runner import Invocation, casts_in_place, no_fast_path
 from fuseline.frontends.storages import dtype_name
+from fuseline.graph import OpClass
 
 Inputs = tuple[tuple[Any, ...], dict[str, Any]]
 
@@ -82,6 +84,22 @@ class _Writing(Recorder):
         op = self.recording.table.build.ops[-1]
         function, args, kwargs = self._call
         self.script.steps.append(Step(function, op.name, args, kwargs, op.outputs))
+        given = {number.number for number in _numbers((args, kwargs))}
+        said = {*op.inputs, *op.parameters, *op.writes}
+        if overload.name not in SHAPE_ONLY and op.op_class is not OpClass.CONTROL:
+            assert given == said, f"{op.name} is given {given} and says {said}"
+
+
+def _numbers(value: Any) -> list[Number]:  # noqa: ANN401
+    match value:
+        case Number():
+            return [value]
+        case dict():
+            return [number for item in value.values() for number in _numbers(item)]
+        case tuple() | list():
+            return [number for item in value for number in _numbers(item)]
+        case _:
+            return []
 
 
 def write_down(model: nn.Module, inputs: Inputs, *, decomposed: bool = False) -> Script:
@@ -93,9 +111,12 @@ def write_down(model: nn.Module, inputs: Inputs, *, decomposed: bool = False) ->
         stack.enter_context(fakes.in_place_of(model))
         stack.enter_context(casts_in_place())
         own_held(script.recording, model, fakes)
-        meta = replace_tensors(inputs, lambda tensor: tensor.to("meta"))
+        meta = replace_tensors(
+            inputs, lambda tensor: tensor.to("meta") if tensor.is_floating_point() else tensor
+        )
         passed, _ = own_inputs(script.recording, meta, fakes)
-        script.inputs = [script.recording.values.find(t)[0] for t in tensors_in(passed)]  # type: ignore[index]
+        twins = (fakes.twin(tensor) for tensor in tensors_in(passed))
+        script.inputs = [script.recording.values.find(twin)[0] for twin in twins]  # type: ignore[index]
         stack.enter_context(fakes.mode)
         stack.enter_context(_Writing(script, fakes, decomposed=decomposed))
         result = model(*passed[0], **passed[1])

@@ -62,6 +62,14 @@ def _select_and_scatter(x: Tensor, index: Tensor) -> tuple[Tensor, ...]:
     return y, z, w, x.gather(0, index[:, None].repeat(1, 3))
 
 
+def _fills(x: Tensor) -> tuple[Tensor, ...]:
+    y = x.clone()
+    y.fill_diagonal_(0.0)
+    y.index_fill_(0, torch.tensor([1]), 2.0)
+    z = torch.zeros(4, 4).fill_(x.mean())
+    return y, z, torch.index_fill(x, 0, torch.tensor([0]), 1.0), torch.fill(x, 3.0), torch.median(x)
+
+
 def _several_results(x: Tensor) -> dict[str, object]:
     first, second = x.split(2, dim=-1)
     values, places = x.topk(2)
@@ -196,6 +204,7 @@ CASES = [
     Case("writes through views", F(_write_through_views), (X,)),
     Case("out arguments", F(_out_arguments), (X,)),
     Case("select and scatter", F(_select_and_scatter), (X[:, :3], torch.tensor([2, 0]))),
+    Case("fills", F(_fills), (X,)),
     Case("several results", F(_several_results), (X,)),
     Case("constants", F(_constants), (X,)),
     Case("strides", F(_strides), (torch.randn(4, 4)[:, :4],)),
