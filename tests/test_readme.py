@@ -19,7 +19,8 @@ def test_the_three_strategies_of_vit() -> None:
     for plan in result.plans:
         figures = (
             f"{plan.strategy:<8} {plan.groups:>8} {plan.launches:>10} "
-            f"{megabytes(plan.traffic_bytes):>8} {intensity(plan.arithmetic_intensity):>11}"
+            f"{megabytes(plan.traffic_bytes):>8} {intensity(plan.arithmetic_intensity):>11} "
+            f"{len(plan.illegal_groups):>9}"
         )
         assert figures in said
     assert f"{graph.flops:,} FLOPs under each" in said

@@ -51,4 +51,7 @@ def foreign_code(
                 raise cause from error
             cause = cause.__cause__ or cause.__context__
         lines = str(error).strip().splitlines() or [""]
-        raise InputError(f"{what}: {type(error).__name__}: {lines[0]}") from error
+        said = lines[0] if not lines[0].endswith(":") else " ".join(lines[:2])
+        raise InputError(f"{what}: {type(error).__name__}: {said}") from error
+    except SystemExit as error:
+        raise InputError(f"{what}: it exits ({error.code})") from error

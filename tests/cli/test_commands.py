@@ -31,6 +31,9 @@ def raises():
 def number():
     return 7
 
+def leaves():
+    raise SystemExit(3)
+
 class Branch(nn.Module):
     def forward(self, x):
         return x if x.sum() > 0 else -x
@@ -190,6 +193,10 @@ def _refused(
         (["models", "vitt"], "no torchvision model matches 'vitt': did you mean"),
         (["validate", "sede"], "cannot validate against 'sede': did you mean 'seed'?"),
         (["validate", "seed", "--model", "vit_b_17"], "did you mean 'vit_b_16'?"),
+        (["partition", "hf/vit", "--seq-len", "5"], "takes no sequence"),
+        (["partition", "hf/gpt2", "--seq-len", "5", "--decode", "9"], "leave out the sequence"),
+        (["partition", "openai/gpt9"], "a name of the hub needs a download"),
+        (["partition", "NET:leaves"], "failed: it exits (3)"),
         (["partition", "hf/lama"], "unknown family 'lama': did you mean 'llama'?"),
         (["partition", "hf/meta-llama/Llama-3.1-8B"], "no download: pass a config.json"),
         (["partition", "hf/gpt2", "--seq-len", "5000"], "has 1024 positions"),

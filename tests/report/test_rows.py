@@ -163,4 +163,4 @@ def test_squeeze_excitation_chains_are_reported_illegal() -> None:
     console = Console(width=160)
     with console.capture() as captured:
         print_balance(console, balance)
-    assert "no kernel a real compiler makes" in captured.get()
+    assert "break a rule that compilers keep to" in captured.get()

@@ -25,6 +25,8 @@ def command(*, pattern: str) -> None:
         raise InputError(f"no {zoo} model matches '{rest}'{hint}")
     for name in found:
         click.echo(name)
+    if not pattern:
+        click.echo("these are torchvision's; 'timm/*' and 'hf/*' list the other zoos", err=True)
 
 
 def _hint(zoo: str, pattern: str, *, elsewhere: bool) -> str:

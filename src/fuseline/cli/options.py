@@ -120,4 +120,9 @@ def find_graph(model: str, asked: Asked) -> Graph:
         )
     if asked != Asked(None, None, None, (), None, None, False, None):  # noqa: FBT003 - all unset
         raise InputError(f"'{model}' is a saved graph: how it was captured is fixed")
-    return load(path)
+    try:
+        return load(path)
+    except InputError as error:
+        if path.suffix != ".json" or "is not a graph file" not in str(error):
+            raise
+        raise InputError(f"{error}; nor a transformers config.json: no 'model_type'") from error

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from fuseline.errors import InputError, did_you_mean
@@ -39,7 +40,8 @@ def capture(
             config file, a `.pt2` file, or an `nn.Module` (captured in the mode it is in: call
             `.eval()` for inference; it is not changed).
         inputs: what `forward` takes: a tensor, a tuple, a dict of keywords, or (tuple, dict).
-            Only shapes and dtypes are used. Names have inputs of their own.
+            Shapes and dtypes are used, and the values of small integers, which models read; none
+            is written to. Names have inputs of their own.
         via: the frontend: `record` (every aten op that one run dispatches), `module` (torch.fx
             symbolic trace, one op a `torch.nn` module), or `export` (torch.export).
         batch: first size of every input.
@@ -72,7 +74,8 @@ def capture(
     if isinstance(model, str) and model.endswith(".pt2"):
         from fuseline.frontends.pt2 import capture_program_file
 
-        if inputs is not None or options != Options():
+        fixed = inputs is not None or options != Options()
+        if fixed and Path(model).is_file():
             raise InputError(f"'{model}' is an exported program: its inputs are fixed")
         if via == "module":
             raise InputError(f"'{model}' is an exported program: it has no modules to trace")

@@ -188,9 +188,10 @@ def _recommend(
     if row.illegal_groups:
         rules = Counter(illegal.rule for illegal in row.illegal_groups)
         told = ", ".join(f"{count} by '{rule}'" for rule, count in rules.items())
+        illegal = count_of(len(row.illegal_groups), "group")
         said.append(
-            f"{count_of(len(row.illegal_groups), 'group')} of this plan could be no kernel a real "
-            f"compiler makes ({told}): the bytes they save are out of reach."
+            f"{illegal} of this plan break a rule that compilers keep to ({told}). They save "
+            f"{megabytes(row.illegal_saved_bytes)} MB, part of which smaller groups could save too."
         )
     over = row.traffic_bytes - graph.compulsory_bytes
     if over > 0:

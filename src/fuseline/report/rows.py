@@ -97,7 +97,7 @@ class BottleneckRow:
 
 @dataclass(frozen=True, slots=True)
 class IllegalRow:
-    """A group that no kernel could be, the rule it breaks, and how."""
+    """A group that breaks a rule which compilers keep to, the rule, and how."""
 
     group: int
     pattern: str
@@ -161,6 +161,7 @@ class PlanRow:
     patterns: tuple[PatternRow, ...]
     bottlenecks: BottleneckRow
     illegal_groups: tuple[IllegalRow, ...]
+    illegal_saved_bytes: int
     refusals: tuple[RefusalRow, ...]
     members: tuple[MemberRow, ...]
 
@@ -235,6 +236,7 @@ def plan_row(graph: Graph, plan: Plan, price: PlanCost) -> PlanRow:
     counted = counted_groups(graph, plan)
     bands = Counter(group.band for group in price.groups if group.is_launch)
     costliest = costliest_refusals(plan)
+    violations = find_violations(graph, plan)
     return PlanRow(
         strategy=plan.strategy,
         kind="partition",
@@ -264,7 +266,12 @@ def plan_row(graph: Graph, plan: Plan, price: PlanCost) -> PlanRow:
                 found.rule,
                 found.reason,
             )
-            for found in find_violations(graph, plan)
+            for found in violations
+        ),
+        illegal_saved_bytes=sum(
+            price.groups[group].saved_nbytes
+            for group in {found.group for found in violations}
+            if group >= 0
         ),
         refusals=tuple(
             RefusalRow(

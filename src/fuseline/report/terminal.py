@@ -62,7 +62,8 @@ def print_pairs(console: Console, title: str, pairs: Iterable[tuple[str, str]]) 
 def print_header(console: Console, result: Result) -> None:
     """The model, the ledger, and what this level hides."""
     model, graph = result.model, result.graph
-    shapes = ", ".join("x".join(map(str, shape)) for shape in model.input_shapes[:_SHAPES])
+    sizes = ("x".join(map(str, shape)) or "scalar" for shape in model.input_shapes[:_SHAPES])
+    shapes = ", ".join(sizes)
     if (more := len(model.input_shapes) - _SHAPES) > 0:
         shapes += f" and {more} more,"
     console.print(
@@ -124,8 +125,10 @@ def print_quantify(console: Console, plan: PlanRow, operators: int) -> None:
     print_bottlenecks(console, plan)
     if plan.illegal_groups:
         console.print(
-            f"  note: {len(plan.illegal_groups)} groups are no kernel a real compiler makes, "
-            f"e.g. {escape(plan.illegal_groups[0].reason)}; what they save is out of reach",
+            f"  note: {len(plan.illegal_groups)} groups break a rule that compilers keep to, "
+            f"e.g. {escape(plan.illegal_groups[0].reason)}; they save "
+            f"{megabytes(plan.illegal_saved_bytes)} of {megabytes(plan.saved_bytes)} MB, part of "
+            "which smaller groups could save too",
             soft_wrap=True,
         )
 

@@ -31,6 +31,9 @@ of one and the same recorded graph.
 - **attention ops**: compute ops from the linears that make query, key and value (and the norm
   before them, where only they take it) to the linear that projects the result; what makes a mask
   or a bias is left out. **attention launches** are the launches that hold one of them.
+- Groups of several contractions (query, key and value projected together; two linears that the
+  document's own rows link through a GELU) break a rule that pattern-table compilers keep to.
+  `fuseline partition` lists them as illegal; here their savings count.
 """
 
 

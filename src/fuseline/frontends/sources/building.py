@@ -71,7 +71,7 @@ def construct_without_memory(construct: Callable[[], object], failure: str) -> o
                 return construct()
         except InputError:
             raise
-        except Exception:  # noqa: BLE001, S110 - whatever a constructor trips over on meta
+        except (Exception, SystemExit):  # noqa: BLE001, S110 - whatever it trips over on meta
             pass
         with foreign_code(failure), _parameters_on_meta():
             return construct()

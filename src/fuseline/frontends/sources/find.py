@@ -33,7 +33,6 @@ def find_model(name: str, options: Options) -> Sourced:
         raise InputError(f"'{name}' is a file: name its function too, as {name}:FACTORY")
     if path.is_dir():
         raise InputError(f"'{name}' is a directory, not a model")
-    # An exported program (.pt2) is captured by a frontend of its own: it goes here.
     if name.startswith("hf/") or is_transformers_config(path):
         from fuseline.frontends.sources import transformers
 
@@ -50,6 +49,11 @@ def find_model(name: str, options: Options) -> Sourced:
         from fuseline.frontends.sources import timm
 
         return timm.build(name, options)
+    if "/" in name and not name.startswith("torchvision/"):
+        raise InputError(
+            f"unknown model '{name}': a name of the hub needs a download; pass its config.json, or "
+            "a family such as hf/llama, or timm/NAME"
+        )
     from fuseline.frontends.sources import torchvision
 
     return torchvision.build(name, options)

@@ -49,7 +49,7 @@ def refuse_sequences(name: str, options: Options) -> None:
         if tokens is not None:
             raise InputError(
                 f"'{name}' takes no {option}: only models of transformers (hf/FAMILY, or a "
-                "config.json) have sequences; shapes of other inputs are set by input_shapes"
+                "config.json) have sequences; other inputs take --input-shape"
             )
 
 

@@ -41,6 +41,13 @@ __all__ = ["build", "build_config", "default_config", "families", "is_config_fil
 PREFIX = "hf/"
 
 
+_SEQUENCES = frozenset(
+    {"input_ids", "decoder_input_ids", "inputs_embeds", "input_values", "input_features", "inputs",
+     "audio_input_features"}
+)  # fmt: skip
+"""Inputs whose length a user may choose."""
+
+
 def model_names() -> list[str]:
     """Every family as `hf/FAMILY`, sorted.
 
@@ -93,6 +100,9 @@ def build_config(
 
     Raises `InputError` as `build` does, and for a task that the family has no head for.
     """
+    encodes = getattr(config, "is_encoder_decoder", False)  # then the length is the encoder's
+    if options.decode is not None and options.seq_len is not None and not encodes:
+        raise InputError("a decode step is one token: leave out the sequence length")
     transformers = import_transformers()
     config = copy.deepcopy(config)
     # a model that only generates, of several that each run: what takes in text and images
@@ -123,6 +133,8 @@ def build_config(
             made = decode_inputs(model, config, options, dtype, name)
         else:
             made = make_inputs(model, config, options, dtype, name)
+    if options.seq_len is not None and not _SEQUENCES & made.kwargs.keys():
+        raise InputError(f"'{name}' takes no sequence: its head is {head}")
     if dtype is not torch.bfloat16 and _groups_experts(model):
         assumed = (
             *assumed,
