@@ -17,7 +17,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from fuseline.graph import HELD_ROLES, Flow, Graph
+from fuseline.graph import Flow, Graph
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +49,7 @@ def group_traffic(graph: Graph, ops: Iterable[int]) -> Traffic:
                 left.setdefault((flow.storage, op), []).append(_unlimited(flow))
     reads = parameters = writes = 0
     for storage, found in taken.items():
-        if graph.storages[storage].role in HELD_ROLES:
+        if graph.storages[storage].is_held:
             parameters += flows.nbytes(found)
         else:
             reads += flows.nbytes(found)

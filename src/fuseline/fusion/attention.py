@@ -9,7 +9,7 @@ from collections import defaultdict
 from collections.abc import Iterable
 
 from fuseline.fusion.neighbours import Neighbours
-from fuseline.graph import HELD_ROLES, OUTSIDE, Graph, Kind, Op, OpClass
+from fuseline.graph import OUTSIDE, Graph, Kind, Op, OpClass
 
 _PRODUCTS = frozenset({Kind.MATMUL, Kind.ADDMM, Kind.EINSUM})
 _LINEARS = frozenset({Kind.LINEAR, Kind.ADDMM, Kind.MATMUL})
@@ -112,7 +112,7 @@ def is_scale(graph: Graph, op: Op) -> bool:
 
 def is_held(graph: Graph, tensor: int) -> bool:
     """Whether the model holds the tensor's bytes before it runs."""
-    return graph.storages[graph.tensors[tensor].storage].role in HELD_ROLES
+    return graph.storages[graph.tensors[tensor].storage].is_held
 
 
 def _reads(graph: Graph, op: Op) -> tuple[object, ...] | None:

@@ -8,7 +8,7 @@ from itertools import chain
 
 from fuseline.fusion.attention import is_attention
 from fuseline.fusion.neighbours import Neighbours
-from fuseline.graph import HELD_ROLES, Graph, Kind, Op, OpClass
+from fuseline.graph import Graph, Kind, Op, OpClass
 from fuseline.plan import Group, Plan
 
 ENGINES = frozenset({OpClass.CONTRACTION, OpClass.ATTENTION})
@@ -131,7 +131,7 @@ def check_connection(graph: Graph, group: Group, *, horizontal: bool = False) ->
 
 def _read_storages(graph: Graph, op: int) -> set[int]:
     storages = {graph.tensors[tensor].storage for tensor in graph.ops[op].inputs}
-    return {storage for storage in storages if graph.storages[storage].role not in HELD_ROLES}
+    return {storage for storage in storages if not graph.storages[storage].is_held}
 
 
 def check_contractions(

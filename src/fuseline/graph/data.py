@@ -68,6 +68,11 @@ class Storage:
     nbytes: int
     role: Role
 
+    @property
+    def is_held(self) -> bool:
+        """Whether the model holds it before it runs: a parameter, buffer or constant."""
+        return self.role in HELD_ROLES
+
 
 @dataclass(frozen=True, slots=True)
 class Tensor:

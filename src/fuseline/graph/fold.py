@@ -13,7 +13,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import replace
 
-from fuseline.graph.data import HELD_ROLES, Op, Role
+from fuseline.graph.data import Op, Role
 from fuseline.graph.graph import Graph
 from fuseline.graph.kinds import Kind, OpClass
 
@@ -45,7 +45,7 @@ def fold_constants(graph: Graph, *, parameters: bool = True) -> Graph:
         else tensor
         for tensor in graph.tensors
     )
-    held = {storage.id for storage in storages if storage.role in HELD_ROLES}
+    held = {storage.id for storage in storages if storage.is_held}
     kept = [_held_as_parameters(graph, op, held) for op in graph.ops if op.id in stays]
     return replace(
         graph,

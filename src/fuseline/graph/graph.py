@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import cached_property
 
-from fuseline.graph.data import HELD_ROLES, Op, Role, Status, Storage, Tensor
+from fuseline.graph.data import Op, Role, Status, Storage, Tensor
 from fuseline.graph.flows import OUTSIDE, Flow, Flows, trace_flows
 from fuseline.graph.kinds import OpClass
 
@@ -136,7 +136,7 @@ class Graph:
         """
         if self.folded:
             return self._with_folded.parameter_bytes
-        return self._distinct(self._reads_from_outside(lambda storage: storage.role in HELD_ROLES))
+        return self._distinct(self._reads_from_outside(lambda storage: storage.is_held))
 
     @cached_property
     def compulsory_bytes(self) -> int:

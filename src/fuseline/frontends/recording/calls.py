@@ -13,7 +13,7 @@ from fuseline.frontends.kinds import METADATA_ONLY, refine_convolution
 from fuseline.frontends.nested import tensors_in
 from fuseline.frontends.recording.aten_kinds import OVERWRITES, SHAPE_ONLY, TRAITS, kind_of_aten
 from fuseline.frontends.storages import StorageTable, Values
-from fuseline.graph import CLASS_OF, HELD_ROLES, Gather, Kind, OpClass, Origin, Role, Status, Work
+from fuseline.graph import CLASS_OF, Gather, Kind, OpClass, Origin, Role, Status, Work
 
 _A_VIEW = Work(0, 0, Status.ZERO, "a view: its result aliases its input")
 _NORMS = frozenset({Kind.BATCHNORM, Kind.INSTANCENORM})
@@ -214,7 +214,7 @@ def _operands(
             if name in unread:
                 continue
             storage = table.build.tensors[number].storage
-            is_held = table.build.storages[storage].role in HELD_ROLES
+            is_held = table.build.storages[storage].is_held
             (held if is_held else reads).append(number)
     return reads, held, makers
 
