@@ -3,7 +3,6 @@
 from fuseline.graph.build import Builder
 from fuseline.graph.cells import distinct_bytes
 from fuseline.graph.data import (
-    HELD_ROLES,
     ITEM_BYTES,
     Gather,
     Op,
@@ -20,7 +19,6 @@ from fuseline.graph.kinds import CLASS_OF, Kind, OpClass, Origin
 
 __all__ = [
     "CLASS_OF",
-    "HELD_ROLES",
     "ITEM_BYTES",
     "OUTSIDE",
     "Builder",

@@ -48,7 +48,7 @@ class Role(Enum):
     OUTPUT = "output"
 
 
-HELD_ROLES = frozenset({Role.PARAMETER, Role.BUFFER, Role.CONSTANT})
+_HELD = frozenset({Role.PARAMETER, Role.BUFFER, Role.CONSTANT})
 """Roles of what the model holds before it runs; `parameters` in reports."""
 
 
@@ -71,7 +71,7 @@ class Storage:
     @property
     def is_held(self) -> bool:
         """Whether the model holds it before it runs: a parameter, buffer or constant."""
-        return self.role in HELD_ROLES
+        return self.role in _HELD
 
 
 @dataclass(frozen=True, slots=True)
