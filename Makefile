@@ -85,16 +85,16 @@ clean: ## remove .venv, caches and builds
 	@$(PYTHON) -m venv .venv
 
 $(DEMO): pyproject.toml | .venv/bin/python
-	@echo "installing fuseline and torchvision in .venv"
+	@echo "installing fuseline and the zoos in .venv"
 	@$(PIP) -e '.[zoo]'
 	@touch $@
 
 $(DEV): pyproject.toml | .venv/bin/python
-	@echo "installing fuseline, torchvision and the development tools in .venv"
+	@echo "installing fuseline, the zoos and the development tools in .venv"
 	@$(PIP) -e '.[zoo,dev]'
 	@touch $@ $(DEMO)
 
 $(BENCH): pyproject.toml | .venv/bin/python
-	@echo "installing fuseline, torchvision and the benchmarks' peers in .venv"
+	@echo "installing fuseline, the zoos and the benchmarks' peers in .venv"
 	@$(PIP) -e '.[zoo,bench]'
 	@touch $@ $(DEMO)
