@@ -64,6 +64,17 @@ def test_a_shape_is_no_read() -> None:
     assert graph.compulsory_bytes == 128 + 128
 
 
+def test_a_number_in_the_program_is_no_memory() -> None:
+    def assign(x: Tensor) -> Tensor:
+        y = torch.zeros(4, 8)
+        y[1] = 3.0
+        return x + y
+
+    graph = recorded(assign, X)
+    assert graph.parameter_bytes == 0
+    assert capture(F(assign).eval(), (X,), via="export").parameter_bytes == 0
+
+
 def test_a_diagonal_is_filled_and_the_rest_stays() -> None:
     graph = recorded(lambda x: (x * 2).fill_diagonal_(0.0).relu(), torch.randn(512, 512))
     first, fill = named(graph, "mul"), named(graph, "fill_diagonal_")

@@ -88,7 +88,7 @@ ATEN: dict[str, Kind] = {
     "celu": Kind.ELU,
     **dict.fromkeys(("rrelu", "rrelu_with_noise"), Kind.LEAKY_RELU),
     **dict.fromkeys(
-        ("scalar_tensor", "full", "tril_indices", "triu_indices", "logspace",
+        ("scalar_tensor", "full", "lift_fresh_copy", "tril_indices", "triu_indices", "logspace",
          "range", "hann_window", "hamming_window"),
         Kind.FILL,
     ),
@@ -113,7 +113,7 @@ ATEN: dict[str, Kind] = {
     **dict.fromkeys(("unsafe_split", "unsafe_split_with_sizes", "unsafe_chunk"), Kind.SPLIT),
     **dict.fromkeys(
         ("slice_scatter", "select_scatter", "diagonal_scatter", "as_strided_scatter",
-         "lift_fresh", "lift_fresh_copy", "positive", "lift", "complex",
+         "lift_fresh", "positive", "lift", "complex",
          "_pack_padded_sequence", "_pad_packed_sequence"),
         Kind.CONTIGUOUS,
     ),
@@ -217,9 +217,11 @@ OVERWRITES = frozenset(
 
 SHAPE_ONLY = frozenset(
     {"zeros_like", "ones_like", "full_like", "empty_like", "rand_like", "randn_like",
-     "randint_like", "new_zeros", "new_ones", "new_full", "new_empty", "new_empty_strided", "fill"}
+     "randint_like", "new_zeros", "new_ones", "new_full", "new_empty", "new_empty_strided", "fill",
+     "lift_fresh_copy"}
 )  # fmt: skip
-"""Factories that take a shape from `self`, and no byte of it."""
+"""Factories that take a shape from `self`, and no byte of it. `lift_fresh_copy` makes a literal of
+the program, as `scalar_tensor` does: its value is in the code."""
 
 
 def kind_of_aten(namespace: str, name: str) -> Kind:

@@ -13,7 +13,7 @@ from fuseline.frontends.kinds import METADATA_ONLY, refine_convolution
 from fuseline.frontends.nested import tensors_in
 from fuseline.frontends.recording.aten_kinds import OVERWRITES, SHAPE_ONLY, TRAITS, kind_of_aten
 from fuseline.frontends.storages import StorageTable, Values
-from fuseline.graph import CLASS_OF, Gather, Kind, OpClass, Origin, Role, Status, Work
+from fuseline.graph import CLASS_OF, Gather, Kind, OpClass, Origin, Role, Status, Storage, Work
 
 _A_VIEW = Work(0, 0, Status.ZERO, "a view: its result aliases its input")
 _NORMS = frozenset({Kind.BATCHNORM, Kind.INSTANCENORM})
@@ -199,7 +199,7 @@ def _operands(
 ) -> tuple[list[int], list[int], list[int]]:
     """Graph tensors it reads, those of them that the model holds apart, and who made them.
 
-    Of what `Overload.unread` names no byte is read.
+    No byte is read of what `Overload.unread` names, nor of a number that something is filled with.
     """
     reads: list[int] = []
     held: list[int] = []
@@ -211,12 +211,16 @@ def _operands(
             number, maker = number_of(table, values, tensor)
             if maker >= 0:
                 makers.append(maker)
-            if name in unread:
+            storage = table.build.storages[table.build.tensors[number].storage]
+            if name in unread or (kind is Kind.FILL and _is_literal(tensor, storage, maker)):
                 continue
-            storage = table.build.tensors[number].storage
-            is_held = table.build.storages[storage].is_held
-            (held if is_held else reads).append(number)
+            (held if storage.is_held else reads).append(number)
     return reads, held, makers
+
+
+def _is_literal(tensor: torch.Tensor, storage: Storage, maker: int) -> bool:
+    """Whether it is a number of the program that torch wrapped: `x[0] = 3` fills with a tensor."""
+    return tensor.dim() == 0 and storage.role is Role.CONSTANT and maker < 0
 
 
 def _running_statistics(kind: Kind, run: Dispatched, call: Call) -> list[torch.Tensor]:
