@@ -257,7 +257,10 @@ METADATA_ONLY = frozenset(
 )  # fmt: skip
 """Methods that change a tensor's shape in place and none of its bytes."""
 
-WRITE_ONLY = frozenset({"zero_", "fill_", "copy_", "normal_", "uniform_"})
+WRITE_ONLY = frozenset(
+    {"zero_", "fill_", "copy_", "normal_", "uniform_", "random_", "exponential_", "bernoulli_",
+     "log_normal_", "cauchy_", "geometric_"}
+)  # fmt: skip
 """Methods that overwrite their tensor without reading it."""
 
 _TRUSTED = frozenset({"torch", "torchvision", "_operator", "operator", "builtins", "math"})

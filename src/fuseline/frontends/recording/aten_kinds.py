@@ -209,12 +209,6 @@ TRAITS: Mapping[str, Mapping[str, object]] = {
 }
 """What an op's name says that its arguments do not: `flattens` where no `dim` is given."""
 
-OVERWRITES = frozenset(
-    {"zero_", "fill_", "copy_", "normal_", "uniform_", "random_", "exponential_", "bernoulli_",
-     "log_normal_", "cauchy_", "geometric_"}
-)  # fmt: skip
-"""Ops that overwrite all of their tensor in place without reading it."""
-
 SHAPE_ONLY = frozenset(
     {"zeros_like", "ones_like", "full_like", "empty_like", "rand_like", "randn_like",
      "randint_like", "new_zeros", "new_ones", "new_full", "new_empty", "new_empty_strided", "fill",

@@ -9,9 +9,9 @@ from typing import Any
 import torch
 
 from fuseline.costs.flops import CUSTOM, Call, count_custom, count_work
-from fuseline.frontends.kinds import METADATA_ONLY, refine_convolution
+from fuseline.frontends.kinds import METADATA_ONLY, WRITE_ONLY, refine_convolution
 from fuseline.frontends.nested import tensors_in
-from fuseline.frontends.recording.aten_kinds import OVERWRITES, SHAPE_ONLY, TRAITS, kind_of_aten
+from fuseline.frontends.recording.aten_kinds import SHAPE_ONLY, TRAITS, kind_of_aten
 from fuseline.frontends.storages import StorageTable, Values
 from fuseline.graph import CLASS_OF, Gather, Kind, OpClass, Origin, Role, Status, Storage, Work
 
@@ -52,7 +52,7 @@ class Overload:
         )
         written = () if name in METADATA_ONLY else changed
         unread = {argument.name for argument in schema.arguments if argument.is_out}
-        if name in OVERWRITES:
+        if name in WRITE_ONLY:
             unread.update(written)
         if name in SHAPE_ONLY:
             unread.add("self")
