@@ -35,11 +35,16 @@ class Rule(Enum):
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """Ops (ids, in program order) that share one kernel, and the pattern that joined them."""
+    """Ops (ids, in program order) that share one kernel, and the pattern that joined them.
+
+    `recomputed` are those of them that, in a cover, this kernel computes for itself only: it
+    stores none of their results.
+    """
 
     id: int
     ops: tuple[int, ...]
     pattern: str
+    recomputed: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,10 +65,12 @@ class Refusal:
 class Plan:
     """A partition: every op of the graph in exactly one group, groups in an order that runs.
 
-    `horizontal` says that the strategy also joins ops that only read the same tensor.
+    `horizontal` says that the strategy also joins ops that only read the same tensor. `is_cover`
+    says that it is no partition: some ops are computed in several groups, for no store and load.
     """
 
     strategy: str
     groups: tuple[Group, ...]
     refusals: tuple[Refusal, ...]
     horizontal: bool = False
+    is_cover: bool = False
