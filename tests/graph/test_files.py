@@ -24,6 +24,15 @@ def sample() -> Graph:
     return build.finish([build.op("relu", Kind.RELU, inputs=[y], shape=())])
 
 
+def reducing() -> Graph:
+    build = Builder()
+    x = build.tensor("x", (4, 6, 5), role=Role.INPUT)
+    w = build.tensor("w", (3, 2), role=Role.PARAMETER)
+    build.op("of_w", Kind.MEAN, parameters=[w], shape=(3,), axes=(1,))
+    y = build.op("norm", Kind.GROUPNORM, inputs=[x], shape=(4, 6, 5), axes=(1, 2), row_numel=10)
+    return build.finish([build.op("sum", Kind.SUM, inputs=[y], shape=(4, 5), axes=(1,))])
+
+
 def refusal(content: bytes) -> str:
     with pytest.raises(InputError) as caught:
         decode(content, "g.json")
@@ -172,6 +181,53 @@ def test_references_that_do_not_hold_are_damage(damage: Damage, fault: str) -> N
     document = json.loads(encode(sample()))
     damage(document["graph"])
     assert refusal(json.dumps(document).encode()) == f"'g.json' is damaged: {fault}"
+
+
+def test_what_reductions_reduce_comes_back() -> None:
+    graph = decode(encode(reducing()), "memory")
+    assert graph == reducing()
+    # the rows of w are 2 long; the 6 channels of x are in 3 groups of 2, times 5; the sum is of 6
+    assert [op.row_numel for op in graph.ops] == [2, 10, 6]
+
+
+def test_a_file_from_before_reductions_said_what_they_reduce_is_read() -> None:
+    document = json.loads(encode(reducing()))
+    for op in document["graph"]["ops"]:
+        del op["axes"], op["row_numel"]
+    graph = decode(json.dumps(document).encode(), "old.json")
+    assert [(op.axes, op.row_numel) for op in graph.ops] == [(None, None)] * 3
+    assert [op.name for op in graph.ops] == ["of_w", "norm", "sum"]
+
+
+@pytest.mark.parametrize(
+    ("op", "field", "value", "fault"),
+    [
+        (1, "axes", [2, 3], "op 'norm' reduces [2, 3] of 3 dimensions"),
+        (1, "axes", [-1], "op 'norm' reduces [-1] of 3 dimensions"),
+        (0, "axes", [2], "op 'of_w' reduces [2] of 2 dimensions"),
+        (1, "axes", [2, 1], "op 'norm' reduces [2, 1], which is not in order"),
+        (1, "axes", [1, 1], "op 'norm' reduces [1, 1], which is not in order"),
+        (1, "row_numel", 60, "op 'norm' has rows of 60 elements, in 30"),
+        (1, "row_numel", 7, "op 'norm' has rows of 7 elements, in 30"),
+        (1, "row_numel", 0, "op 'norm' has rows of 0 elements, in 30"),
+        (1, "row_numel", -5, "op 'norm' has rows of -5 elements, in 30"),
+        (1, "row_numel", None, "op 'norm' says only a part of what it reduces"),
+        (1, "axes", None, "op 'norm' says only a part of what it reduces"),
+        (1, "inputs", [], "op 'norm' says only a part of what it reduces"),
+    ],
+)
+def test_axes_that_do_not_fit_are_damage(op: int, field: str, value: object, fault: str) -> None:
+    document = json.loads(encode(reducing()))
+    _put("ops", op, field, value)(document["graph"])
+    assert refusal(json.dumps(document).encode()) == f"'g.json' is damaged: {fault}"
+
+
+def test_an_empty_row_is_no_damage() -> None:
+    build = Builder()
+    x = build.tensor("x", (4, 0), role=Role.INPUT)
+    graph = build.finish([build.op("sum", Kind.SUM, inputs=[x], shape=(4,), axes=(1,))])
+    assert graph.ops[0].row_numel == 0
+    assert find_fault(graph) is None
 
 
 def test_an_empty_view_may_lie_anywhere() -> None:

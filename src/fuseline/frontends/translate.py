@@ -14,6 +14,7 @@ from torch import fx, nn
 
 from fuseline.costs.attention import attention_hidden_elements
 from fuseline.costs.flops import Call, count_work
+from fuseline.frontends.axes import MODULE_TRAITS, POSITIONS, rows_of
 from fuseline.frontends.kinds import (
     ARGUMENTS,
     BUILTIN_ARGUMENTS,
@@ -61,6 +62,8 @@ def add_op(table: StorageTable, run: NodeRun) -> tuple[int, tuple[int, ...]]:
     op_class = _op_class(table, run, kind, call, results)
     inputs = _inputs(run, kind, results, op_class)
     parameters = _parameters(table, run)
+    operands = inputs or tuple(parameters.values())
+    rows = rows_of(kind, op_class, call, [table.build.tensors[operand] for operand in operands])
     path, class_name = _module(run)
     outputs = tuple(
         table.add(run.node.name if len(results) == 1 else f"{run.node.name}_{place}", result)
@@ -82,6 +85,8 @@ def add_op(table: StorageTable, run: NodeRun) -> tuple[int, tuple[int, ...]]:
         work=_A_VIEW if op_class is OpClass.VIEW else count_work(kind, call),
         gathers=_gathers(run, kind, parameters, results),
         hidden_bytes=_hidden_bytes(kind, call, results),
+        axes=rows.axes,
+        row_numel=rows.numel,
     )
     return len(table.build.ops) - 1, outputs
 
@@ -234,6 +239,7 @@ def _call(run: NodeRun, kind: Kind, results: list[torch.Tensor]) -> Call:
             if isinstance(value, (bool, int, float, str, tuple))
         }
         settings |= _norm_settings(kind, run.module)
+        settings |= MODULE_TRAITS.get(_target(run), {})
         arguments = settings | arguments
     if kind in (Kind.MAXPOOL, Kind.AVGPOOL) and (window := DIMENSIONS.get(_target(run))):
         arguments["dimensions"] = window
@@ -273,7 +279,7 @@ def _named_arguments(run: NodeRun, kind: Kind) -> dict[str, Any]:
     function = type(run.module).forward if run.module is not None else run.node.target
     signature = _signature(function) if callable(function) else None
     if signature is None:
-        names = BUILTIN_ARGUMENTS.get(_target(run), ())
+        names = BUILTIN_ARGUMENTS.get(_target(run)) or POSITIONS.get(_target(run), ())
         return {**dict(zip(names, run.args, strict=False)), **run.kwargs}
     args = (None, *run.args) if run.module is not None else run.args
     try:

@@ -85,10 +85,19 @@ class Builder:
         gathers: tuple[Gather, ...] = (),
         scatters: tuple[Gather, ...] = (),
         hidden_bytes: int = 0,
+        axes: tuple[int, ...] | None = None,
+        row_numel: int | None = None,
     ) -> int:
         """Add an op. With `shape` it makes one new dense tensor, whose id is returned; else -1.
 
-        `predecessors` defaults to the ops that made the inputs.
+        `predecessors` defaults to the ops that made the inputs, `row_numel` to the product of the
+        first operand's sizes along `axes`.
+
+        >>> build = Builder()
+        >>> x = build.tensor("x", (8, 5, 7), role=Role.INPUT)
+        >>> y = build.op("mean", Kind.MEAN, inputs=[x], shape=(8,), axes=(1, 2))
+        >>> build.ops[-1].row_numel
+        35
         """
         inputs, outputs = tuple(inputs), tuple(outputs)
         made = self.tensor(name, shape) if shape is not None else -1
@@ -96,6 +105,10 @@ class Builder:
             outputs = (*outputs, made)
         if predecessors is None:
             predecessors = [self.maker[tensor] for tensor in inputs if tensor in self.maker]
+        parameters = tuple(parameters)
+        if axes is not None and row_numel is None:
+            source = self.tensors[(*inputs, *parameters)[0]].shape
+            row_numel = prod(source[axis] for axis in axes)
         number = len(self.ops)
         self.ops.append(
             Op(
@@ -106,7 +119,7 @@ class Builder:
                 kind=kind,
                 op_class=op_class or CLASS_OF[kind],
                 inputs=inputs,
-                parameters=tuple(parameters),
+                parameters=parameters,
                 outputs=outputs,
                 writes=tuple(writes),
                 predecessors=tuple(dict.fromkeys(predecessors)),
@@ -116,6 +129,8 @@ class Builder:
                 gathers=gathers,
                 scatters=scatters,
                 hidden_bytes=hidden_bytes,
+                axes=axes,
+                row_numel=row_numel,
             )
         )
         self.maker.update(dict.fromkeys(outputs, number))

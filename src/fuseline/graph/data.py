@@ -134,6 +134,12 @@ class Op:
     `gathers` and `scatters` limit reads and writes that an index selects. `hidden_bytes` is traffic
     between the kernels a composite op (MultiheadAttention) must have inside and that this graph
     cannot show.
+
+    A reduction takes every element of its result, or the statistics of every row, over the
+    dimensions `axes` (sorted, counted from 0) of its first operand: of its first input, or of its
+    first parameter where it has no input. `row_numel` elements share one statistic. That is the
+    product of the sizes along `axes`, or less where a row is a block of them: a group of channels
+    and all their pixels, in GroupNorm. Both are None where this is not known, and for other ops.
     """
 
     id: int
@@ -153,6 +159,8 @@ class Op:
     gathers: tuple[Gather, ...] = ()
     scatters: tuple[Gather, ...] = ()
     hidden_bytes: int = 0
+    axes: tuple[int, ...] | None = None
+    row_numel: int | None = None
 
     @property
     def is_operator(self) -> bool:

@@ -7,6 +7,7 @@ one line that says why.
 from __future__ import annotations
 
 from dataclasses import dataclass
+from math import prod
 from pathlib import Path
 
 import msgspec
@@ -85,6 +86,7 @@ def find_fault(graph: Graph) -> str | None:
         or _fault_of_tensors(graph.tensors, graph.storages)
         or _fault_of_ops(graph.ops, count)
         or _fault_of_ops(graph.folded, count)
+        or _fault_of_rows((*graph.ops, *graph.folded), graph.tensors)
         or (
             "an output names a tensor that is not there"
             if any(not 0 <= tensor < count for tensor in graph.outputs)
@@ -146,6 +148,25 @@ def _fault_of_ops(ops: tuple[Op, ...], tensors: int) -> str | None:
         for predecessor in op.predecessors:
             if not 0 <= predecessor < position:
                 return f"op '{op.name}' takes the result of an op that does not come before it"
+    return None
+
+
+def _fault_of_rows(ops: tuple[Op, ...], tensors: tuple[Tensor, ...]) -> str | None:
+    """Axes that their operand does not have, or rows that do not divide it."""
+    for op in ops:
+        if op.axes is None and op.row_numel is None:
+            continue
+        operands = op.inputs or op.parameters
+        if op.axes is None or op.row_numel is None or not operands:
+            return f"op '{op.name}' says only a part of what it reduces"
+        shape = tensors[operands[0]].shape
+        if any(not 0 <= axis < len(shape) for axis in op.axes):
+            return f"op '{op.name}' reduces {list(op.axes)} of {len(shape)} dimensions"
+        if list(op.axes) != sorted(set(op.axes)):
+            return f"op '{op.name}' reduces {list(op.axes)}, which is not in order"
+        most = prod(shape[axis] for axis in op.axes)
+        if op.row_numel < 0 or (most % op.row_numel if op.row_numel else most):
+            return f"op '{op.name}' has rows of {op.row_numel} elements, in {most}"
     return None
 
 

@@ -88,6 +88,8 @@ def _held_as_parameters(graph: Graph, op: Op, held: set[int]) -> Op:
     now_held = tuple(t for t in op.inputs if graph.tensors[t].storage in held)
     if not now_held:
         return op
+    if op.inputs[0] in now_held:  # `axes` speak of the first operand, and that moves
+        op = replace(op, axes=None, row_numel=None)
     return replace(
         op,
         inputs=tuple(t for t in op.inputs if t not in now_held),

@@ -289,3 +289,6 @@ _MEMBERS: dict[OpClass, tuple[Kind, ...]] = {
 CLASS_OF: dict[Kind, OpClass] = {
     kind: op_class for op_class, kinds in _MEMBERS.items() for kind in kinds
 }
+
+ENGINES = frozenset({OpClass.CONTRACTION, OpClass.ATTENTION})
+"""Classes that need a kernel's matrix units."""

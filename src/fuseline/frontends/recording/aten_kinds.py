@@ -187,6 +187,7 @@ OTHERS: dict[str, Kind] = {
 """Ops of other namespaces that torch and torchvision define, by full name."""
 
 TRAITS: Mapping[str, Mapping[str, object]] = {
+    "_batch_norm_with_update": {"training": True},
     **{f"upsample_nearest{d}d": {"mode": "nearest"} for d in _DIMENSIONS},
     **{f"_upsample_nearest_exact{d}d": {"mode": "nearest-exact"} for d in _DIMENSIONS},
     "upsample_linear1d": {"mode": "linear"},

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 
 from fuseline.costs.flops import CUSTOM, Call, count_custom, count_work
+from fuseline.frontends.axes import rows_of
 from fuseline.frontends.kinds import METADATA_ONLY, WRITE_ONLY, refine_convolution
 from fuseline.frontends.nested import tensors_in
 from fuseline.frontends.recording.aten_kinds import SHAPE_ONLY, TRAITS, kind_of_aten
@@ -104,6 +105,8 @@ def add_call(table: StorageTable, values: Values, run: Dispatched) -> int:
         else (_class_without_result(kind))
     )
     targets = [number_of(table, values, tensor)[0] for tensor in written]
+    operands = [table.build.tensors[operand] for operand in reads or parameters]
+    rows = rows_of(kind, op_class, call, operands)
     number = len(table.build.ops)
     several = len(results) > 1
     outputs = [
@@ -126,6 +129,8 @@ def add_call(table: StorageTable, values: Values, run: Dispatched) -> int:
         work=_work(kind, op_class, overload, call),
         gathers=_gathers(table, values, kind, run, results),
         scatters=_scatters(table, values, kind, run),
+        axes=rows.axes,
+        row_numel=rows.numel,
     )
     for result, output in zip(results, outputs, strict=True):
         values.note(result, output, number)
