@@ -31,6 +31,14 @@ class Rule(Enum):
     UNKNOWN_OP = "unknown op"  # what no table knows never fuses
     SECOND_CONTRACTION = "second contraction"  # the group has one, and no row asks for two
     STRATEGY = "strategy"  # the strategy joins nothing
+    ITERATION_DOMAIN = "iteration domain"  # the two loops are not one
+    PROLOGUE = "prologue"  # this may not be computed while a contraction reads its operand
+    SINGLE_USE = "single use"  # a prologue's result is needed elsewhere too
+    ROW_PROLOGUE = "row prologue"  # the contraction does not hold the rows that feed it
+    ROW_EPILOGUE = "row epilogue"  # the contraction does not hold the rows that follow it
+    BATCH_STATISTICS = "batch statistics"  # a norm needs all of its input first
+    CAPACITY = "capacity"  # the working set does not fit the on-chip memory
+    COST = "no gain"  # legal, but the plan moves no byte more without it
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +70,35 @@ class Refusal:
 
 
 @dataclass(frozen=True, slots=True)
+class Proof:
+    """What is proven about a plan that was searched for.
+
+    `value` is what the plan has of the `objective` (bytes, or picoseconds), `bound` the least that
+    any partition legal under `rules` with `on_chip` bytes can have; None where nothing is proven.
+    `is_optimal`: no legal partition is better. `groups` candidates were looked at, all there are
+    where `is_complete`; `cuts` were needed to keep the graph of groups acyclic.
+
+    `units`, `prices`, `pairs` and `penalties` are the certificate: prices of sets of ops, in 1/1024
+    of a step of cost, such that no legal group costs less than its units are worth less the
+    penalties of the cut pairs that it holds.
+    """
+
+    rules: str
+    on_chip: int | None
+    objective: str
+    value: int
+    bound: int | None
+    is_optimal: bool
+    is_complete: bool
+    groups: int
+    cuts: int
+    units: tuple[tuple[int, ...], ...] = ()
+    prices: tuple[int, ...] = ()
+    pairs: tuple[tuple[tuple[int, int], ...], ...] = ()
+    penalties: tuple[int, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Plan:
     """A partition: every op of the graph in exactly one group, groups in an order that runs.
 
@@ -74,3 +111,4 @@ class Plan:
     refusals: tuple[Refusal, ...]
     horizontal: bool = False
     is_cover: bool = False
+    proof: Proof | None = None

@@ -42,6 +42,7 @@ class Net:
             shape=self.shape if shape is None else shape,
             origin=origin,
             target=target,
+            axes=(len(self.shape) - 1,) if kind in (Kind.SOFTMAX, Kind.LAYERNORM) else None,
         )
         return self
 

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from typing import Protocol
 
 from fuseline.errors import InputError, did_you_mean
 from fuseline.fusion.chains import Chains, Object, Objection, object_to_pair, object_to_shape
 from fuseline.fusion.extended import EXTENSIONS, extended
-from fuseline.fusion.legality import Violation, find_class_violations, find_violations
+from fuseline.fusion.legality import Violation, find_violations, kernels_of
 from fuseline.fusion.neighbours import Neighbours, neighbours
+from fuseline.fusion.optimal import optimal
 from fuseline.fusion.plans import make_plan
 from fuseline.fusion.quotient import Quotient
+from fuseline.fusion.settings import Settings
 from fuseline.graph import Graph
 from fuseline.plan import Plan, Rule
 
@@ -19,17 +21,19 @@ __all__ = [
     "STRATEGIES",
     "Neighbours",
     "Quotient",
+    "Settings",
+    "Strategy",
     "Violation",
     "extended",
-    "find_class_violations",
     "find_violations",
+    "kernels_of",
     "neighbours",
     "partition",
     "sequential",
 ]
 
 
-def unfused(graph: Graph) -> Plan:
+def unfused(graph: Graph, _: Settings | None = None) -> Plan:
     """Every op a kernel of its own."""
 
     def explain(edge: tuple[int, int]) -> Objection:
@@ -39,7 +43,7 @@ def unfused(graph: Graph) -> Plan:
     return make_plan(Neighbours(graph), "unfused", Quotient(graph), explain)
 
 
-def fusion(graph: Graph) -> Plan:
+def fusion(graph: Graph, _: Settings | None = None) -> Plan:
     """The seed document's pattern chains."""
     return _chains(graph, "fusion", object_to_pair)
 
@@ -60,19 +64,37 @@ def _chains(graph: Graph, strategy: str, object_to: Object) -> Plan:
     )
 
 
-STRATEGIES: dict[str, Callable[[Graph], Plan]] = {
+class Strategy(Protocol):
+    """A graph, and options of which each strategy reads those that concern it -> a plan."""
+
+    def __call__(self, graph: Graph, settings: Settings | None = None, /) -> Plan:
+        """The plan. Raises `InputError` for options that make no sense."""
+        ...
+
+
+STRATEGIES: dict[str, Strategy] = {
     "unfused": unfused,
     "fusion": fusion,
-    "extended": extended,
+    "extended": lambda graph, _=None: extended(graph),
+    "optimal": optimal,
 }
 """Name -> strategy, in the order `--strategy all` shows them."""
 
 
-def partition(graph: Graph, strategy: str = "fusion") -> Plan:
+def partition(
+    graph: Graph,
+    strategy: str = "fusion",
+    *,
+    rules: str = "T",
+    on_chip: int | None = None,
+    seconds: float = 60.0,
+) -> Plan:
     """Partition `graph` into groups that each are one kernel, with a refusal for every pair of
     neighbours that are not.
 
-    Raises `InputError` for an unknown strategy.
+    The strategy `optimal` searches all partitions legal under `rules` (R0, A, B, T, M) and, where
+    given, within `on_chip` bytes, for at most `seconds`; other strategies read none of these.
+    Raises `InputError` for an unknown strategy or unknown rules.
 
     >>> from fuseline.graph import Builder, Kind, Role
     >>> build = Builder()
@@ -85,4 +107,4 @@ def partition(graph: Graph, strategy: str = "fusion") -> Plan:
     if strategy not in STRATEGIES:
         hint = did_you_mean(strategy, STRATEGIES) or f": one of {', '.join(STRATEGIES)}"
         raise InputError(f"unknown strategy '{strategy}'{hint}")
-    return STRATEGIES[strategy](graph)
+    return STRATEGIES[strategy](graph, Settings(rules, on_chip, seconds))

@@ -6,7 +6,6 @@ Found by kind and shape of graph alone, so that every model's own way of writing
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable
 
 from fuseline.fusion.neighbours import Neighbours
 from fuseline.graph import OUTSIDE, Graph, Kind, Op, OpClass
@@ -52,18 +51,6 @@ def find_attention(near: Neighbours, scores: Op) -> tuple[int, ...] | None:
         if is_scale(graph, op) and _passes_to(near, op) is scores
     ]
     return (*scales, *(op.id for op in found))
-
-
-def is_attention(near: Neighbours, engines: list[Op], ops: Iterable[int]) -> bool:
-    """Whether the contractions `engines` of a group are the scores and the values of one
-    attention that the group holds from end to end.
-    """
-    if len(engines) != 2 or engines[0].kind not in _PRODUCTS:  # noqa: PLR2004 - scores, values
-        return False
-    found = find_attention(near, engines[0])
-    if found is None or found[-1] != engines[1].id:
-        return False
-    return set(found[found.index(engines[0].id) :]) <= set(ops)
 
 
 def find_siblings(graph: Graph) -> list[list[int]]:

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from fuseline.fusion.legality import ENGINES, why_alone
+from fuseline.fusion.ladder.rules import why_alone
 from fuseline.fusion.neighbours import Neighbours
 from fuseline.fusion.patterns import SEED, Table, word_of
 from fuseline.fusion.quotient import Quotient
 from fuseline.graph import Graph, Op, OpClass, Origin
+from fuseline.graph.kinds import ENGINES
 from fuseline.plan import Rule
 
 _NAMED = 3  # a sentence names this many ops
@@ -43,7 +44,7 @@ class Chains:
         self.open_ends: set[int] = set()
         self.lengthened: set[int] = set()
         self.stops: dict[tuple[int, int], Objection] = {}
-        _place_transparent(self.graph, self.quotient)
+        place_transparent(self.graph, self.quotient)
 
     def place(self, ops: Iterable[int], open_ends: Iterable[int] = ()) -> bool:
         """Make one group of `ops`, unless one of them is in a chain or it would close a cycle."""
@@ -176,19 +177,19 @@ def _together(objections: list[Objection]) -> Objection:
     return Objection(objections[0].rule, "; ".join(item.reason for item in objections))
 
 
-def _place_transparent(graph: Graph, quotient: Quotient) -> None:
+def place_transparent(graph: Graph, quotient: Quotient, *, everywhere: bool = False) -> None:
     """Put each view and control op of a recorded graph into the group of the op it looks at.
 
     A view's is the op whose storage it aliases, a control op's its only producer. A view of an
-    input or a parameter stays alone.
+    input or a parameter stays alone. With `everywhere` also at module level.
     """
     for op in graph.ops:
-        if op.origin is not Origin.ATEN or op.is_compute:
+        if op.is_compute or not (everywhere or op.origin is Origin.ATEN):
             continue
         if (home := _looks_at(graph, op)) is None:
             continue
         group, other = quotient.group_of[home], quotient.group_of[op.id]
-        if not quotient.would_cycle(group, other):
+        if group != other and not quotient.would_cycle(group, other):
             quotient.join(group, other)
 
 

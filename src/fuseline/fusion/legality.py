@@ -3,22 +3,14 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Iterable
 from dataclasses import dataclass
 from itertools import chain
 
-from fuseline.fusion.attention import is_attention
-from fuseline.fusion.neighbours import Neighbours
-from fuseline.graph import Graph, Kind, Op, OpClass
+from fuseline.fusion.ladder.kernel import Kernels
+from fuseline.fusion.ladder.rules import rule_set
+from fuseline.graph import Graph
 from fuseline.plan import Group, Plan
-
-ENGINES = frozenset({OpClass.CONTRACTION, OpClass.ATTENTION})
-"""Classes that need a kernel's matrix units: by the rules, one such op in a kernel."""
-
-_SOLITARY: dict[Kind, str] = {
-    Kind.UNKNOWN: "is unknown, and an unknown op never fuses",
-    Kind.CUSTOM: "is a kernel of its own, which never fuses",
-    Kind.HOST_READ: "gives its result to the host, which ends a kernel",
-}
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,13 +22,18 @@ class Violation:
     reason: str
 
 
-def find_violations(graph: Graph, plan: Plan) -> tuple[Violation, ...]:
+def find_violations(
+    graph: Graph, plan: Plan, kernels: Kernels | None = None
+) -> tuple[Violation, ...]:
     """Everything illegal about `plan`: coverage, order, connection, then each group's classes.
 
     The first three make it no partition at all; no strategy may break them. The last says that no
-    real kernel does what a group asks; the seed document's strategy breaks it.
+    kernel of the rule set (the plan's own, or T) does what a group asks; the seed document's
+    strategy breaks it. A cover may compute an op in several groups; its kernels are a compiler's
+    own, and are judged by none of our rules.
     """
-    near = Neighbours(graph)
+    if plan.is_cover:
+        return check_coverage(graph, plan)
     return (
         *check_coverage(graph, plan),
         *check_order(graph, plan),
@@ -45,32 +42,35 @@ def find_violations(graph: Graph, plan: Plan) -> tuple[Violation, ...]:
             for group in plan.groups
             if (found := check_connection(graph, group, horizontal=plan.horizontal))
         ),
-        *(found for group in plan.groups for found in find_class_violations(graph, group, near)),
+        *find_class_violations(plan.groups, kernels or kernels_of(graph, plan)),
     )
 
 
-def find_class_violations(
-    graph: Graph, group: Group, near: Neighbours | None = None
-) -> tuple[Violation, ...]:
-    """Why no kernel could be this group, by the classes of its ops.
+def kernels_of(graph: Graph, plan: Plan) -> Kernels:
+    """What the rules that `plan` was made under ask of `graph`; T where it was made under none."""
+    proof = plan.proof
+    if proof is None:
+        return Kernels(graph, rule_set("T"))
+    return Kernels(graph, rule_set(proof.rules), proof.on_chip)
 
-    Who asks for many groups finds the graph's neighbours once and hands them over.
-    """
-    checks = (
-        check_contractions(graph, group, near),
-        check_batch_statistics(graph, group, near),
-        check_unknown(graph, group),
-    )
-    return tuple(found for found in checks if found is not None)
+
+def find_class_violations(groups: Iterable[Group], kernels: Kernels) -> tuple[Violation, ...]:
+    """Which groups are no kernel under the rules, and why, each judged as a whole."""
+    found = []
+    for group in groups:
+        fault = kernels.find_fault(kernels.compute.mask_of(group.ops))
+        if fault is not None:
+            found.append(Violation(group.id, fault.rule.value, fault.reason))
+    return tuple(found)
 
 
 def check_coverage(graph: Graph, plan: Plan) -> tuple[Violation, ...]:
-    """Every op in exactly one group."""
+    """Every op in exactly one group; of a cover, in one at least."""
     seen: dict[int, int] = {}
     found = []
     for group in plan.groups:
         for op in group.ops:
-            if op in seen:
+            if op in seen and not plan.is_cover:
                 name = graph.ops[op].name
                 reason = f"{name} is in group {seen[op]} too"
                 found.append(Violation(group.id, "coverage", reason))
@@ -132,50 +132,3 @@ def check_connection(graph: Graph, group: Group, *, horizontal: bool = False) ->
 def _read_storages(graph: Graph, op: int) -> set[int]:
     storages = {graph.tensors[tensor].storage for tensor in graph.ops[op].inputs}
     return {storage for storage in storages if not graph.storages[storage].is_held}
-
-
-def check_contractions(
-    graph: Graph, group: Group, near: Neighbours | None = None
-) -> Violation | None:
-    """At most one contraction or attention (rule set A, which every real compiler keeps to), or
-    the two of one attention: scores and values (rule set T).
-    """
-    engines = [graph.ops[op] for op in group.ops if graph.ops[op].op_class in ENGINES]
-    if len(engines) <= 1 or is_attention(near or Neighbours(graph), engines, group.ops):
-        return None
-    names = ", ".join(op.name for op in engines[:3])
-    reason = f"{len(engines)} contractions in one kernel ({names})"
-    return Violation(group.id, "one contraction", reason)
-
-
-def check_batch_statistics(
-    graph: Graph, group: Group, near: Neighbours | None = None
-) -> Violation | None:
-    """A norm that takes its statistics from the batch needs all of its input first: in train mode
-    nothing that makes that input can share its kernel.
-    """
-    for op in (graph.ops[member] for member in group.ops):
-        if op.kind is not Kind.BATCHNORM or op.op_class is not OpClass.REDUCTION:
-            continue
-        before = (near or Neighbours(graph)).before[op.id]
-        makers = [graph.ops[earlier] for earlier in before if earlier in group.ops]
-        if any(maker.is_compute for maker in makers):
-            reason = f"{op.name} needs all of {makers[0].name} before it can start"
-            return Violation(group.id, "batch statistics", reason)
-    return None
-
-
-def check_unknown(graph: Graph, group: Group) -> Violation | None:
-    """An op that no table knows, or whose result leaves the device, is a kernel of its own."""
-    members = [graph.ops[op] for op in group.ops]
-    if sum(op.is_compute for op in members) <= 1:
-        return None
-    found = next((op for op in members if op.op_class is OpClass.OPAQUE), None)
-    if found is None:
-        return None
-    return Violation(group.id, "unknown op", f"{found.name} {why_alone(found)}")
-
-
-def why_alone(op: Op) -> str:
-    """Why an OPAQUE op shares no kernel, to follow its name."""
-    return _SOLITARY.get(op.kind, _SOLITARY[Kind.UNKNOWN])

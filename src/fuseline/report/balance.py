@@ -8,14 +8,13 @@ from statistics import mean, median
 
 from fuseline.costs import cost
 from fuseline.fusion import (
-    Neighbours,
     Quotient,
-    find_class_violations,
+    kernels_of,
     partition,
     sequential,
 )
 from fuseline.graph import Graph
-from fuseline.plan import Group, Plan, Refusal
+from fuseline.plan import Plan, Refusal
 from fuseline.report.rows import (
     IllegalRow,
     PlanRow,
@@ -143,7 +142,7 @@ def _singles(graph: Graph, plan: Plan, members: list[tuple[int, ...]]) -> tuple[
 def _missed(graph: Graph, plan: Plan) -> tuple[MissedRow, ...]:
     """Refusals that cost bytes, by pair of types and rule; a pair of groups counts once."""
     home = {op: group.id for group in plan.groups for op in group.ops}
-    quotient, near = Quotient.of(graph, plan), Neighbours(graph)
+    quotient, kernels = Quotient.of(graph, plan), kernels_of(graph, plan)
     seen: set[tuple[int, int]] = set()
     found: dict[tuple[str, str, bool], list[Refusal]] = defaultdict(list)
     for refusal in plan.refusals:
@@ -153,7 +152,7 @@ def _missed(graph: Graph, plan: Plan) -> tuple[MissedRow, ...]:
         seen.add(groups)
         pair = f"{graph.ops[refusal.producer].target} -> {graph.ops[refusal.consumer].target}"
         joined = tuple(sorted(op for group in groups for op in plan.groups[group].ops))
-        legal = not find_class_violations(graph, Group(-1, joined, pair), near)
+        legal = kernels.find_fault(kernels.compute.mask_of(joined)) is None
         legal = legal and not quotient.would_cycle(*(plan.groups[g].ops[0] for g in groups))
         found[pair, refusal.rule.value, legal].append(refusal)
     made = [
