@@ -65,6 +65,7 @@ docs: $(DEMO) ## write the generated pages anew, but for coverage and benchmarks
 	@$(BIN)/fuseline validate seed -o docs/validation/seed.md > /dev/null
 	@$(BIN)/fuseline validate flops -o docs/validation/flops.md > /dev/null
 	@$(BIN)/fuseline validate extended -o docs/validation/extended.md > /dev/null
+	@$(BIN)/python -m fuseline.validate.hardware_page > docs/hardware.md
 
 # Rows are kept as they come: run it again after an interrupt, and it goes on. The file goes when the
 # page is written, so that the next run starts anew.

@@ -10,8 +10,8 @@ import fuseline
 
 def test_the_public_names() -> None:
     assert set(fuseline.__all__) == {
-        "STRATEGIES", "Call", "Graph", "InputError", "OpClass", "Plan", "__version__", "capture",
-        "cost", "load", "partition", "register_op", "save",
+        "DEVICES", "STRATEGIES", "Call", "Device", "Graph", "InputError", "OpClass", "Plan",
+        "__version__", "capture", "cost", "load", "load_device", "partition", "register_op", "save",
     }  # fmt: skip
     assert all(hasattr(fuseline, name) for name in fuseline.__all__)
 

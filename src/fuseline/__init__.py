@@ -2,7 +2,7 @@
 
 >>> import fuseline
 >>> list(fuseline.STRATEGIES)
-['unfused', 'fusion', 'extended']
+['unfused', 'fusion', 'extended', 'optimal']
 """
 
 from fuseline.costs import Call, cost, register_op
@@ -10,13 +10,16 @@ from fuseline.errors import InputError
 from fuseline.frontends import capture
 from fuseline.fusion import STRATEGIES, partition
 from fuseline.graph import Graph, OpClass, load, save
+from fuseline.hardware import DEVICES, Device, load_device
 from fuseline.plan import Plan
 
 __version__ = "0.1.0"
 
 __all__ = [
+    "DEVICES",
     "STRATEGIES",
     "Call",
+    "Device",
     "Graph",
     "InputError",
     "OpClass",
@@ -25,6 +28,7 @@ __all__ = [
     "capture",
     "cost",
     "load",
+    "load_device",
     "partition",
     "register_op",
     "save",

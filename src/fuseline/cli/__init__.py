@@ -18,6 +18,7 @@ _COMMANDS = {
     "partition": "Partition a model and price the plan.",
     "capture": "Write a model's graph to a file.",
     "models": "List the models known by name.",
+    "devices": "List devices, or a device's figures with their sources.",
     "validate": "Hold figures against the seed document.",
     "doctor": "Check what this installation can do.",
 }
