@@ -2,7 +2,7 @@
 
 >>> import fuseline
 >>> list(fuseline.STRATEGIES)
-['unfused', 'fusion', 'extended', 'optimal']
+['unfused', 'fusion', 'extended', 'tvm', 'optimal']
 """
 
 from fuseline.costs import Call, cost, register_op

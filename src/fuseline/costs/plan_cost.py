@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
 
+from fuseline.costs.cover import cover_traffic
 from fuseline.costs.traffic import Traffic, group_traffic
 from fuseline.errors import InputError
 from fuseline.graph import Graph
@@ -135,19 +136,49 @@ def cost(graph: Graph, plan: Plan) -> PlanCost:
     >>> cost(graph, Plan("one", (Group(0, (0, 1), "relu_relu"),), ())).nbytes
     128
     """
+    alone = [group_traffic(graph, (op.id,)) for op in graph.ops]
+    if plan.is_cover:
+        return _price_cover(graph, plan, alone)
     if sorted(op for group in plan.groups for op in group.ops) != list(range(len(graph.ops))):
         raise InputError("the plan is not of this graph: it does not hold each of its ops once")
-    alone = [group_traffic(graph, (op.id,)) for op in graph.ops]
-    return PlanCost(tuple(_price(graph, group.ops, alone) for group in plan.groups))
+    moved = [
+        alone[group.ops[0]] if len(group.ops) == 1 else group_traffic(graph, group.ops)
+        for group in plan.groups
+    ]
+    return PlanCost(
+        tuple(
+            _price(graph, group.ops, group.ops, alone, traffic)
+            for group, traffic in zip(plan.groups, moved, strict=True)
+        )
+    )
 
 
-def _price(graph: Graph, ops: tuple[int, ...], alone: Sequence[Traffic]) -> GroupCost:
+def _price_cover(graph: Graph, plan: Plan, alone: Sequence[Traffic]) -> PlanCost:
+    """An op is worked in every group that holds it; unfused it would be a kernel once, and counts
+    in the first of them.
+    """
+    seen: set[int] = set()
+    prices = []
+    for group, traffic in zip(plan.groups, cover_traffic(graph, plan.groups), strict=True):
+        first = [op for op in group.ops if op not in seen]
+        seen.update(first)
+        prices.append(_price(graph, group.ops, first, alone, traffic))
+    return PlanCost(tuple(prices))
+
+
+def _price(
+    graph: Graph,
+    ops: Sequence[int],
+    first: Sequence[int],
+    alone: Sequence[Traffic],
+    traffic: Traffic,
+) -> GroupCost:
     members = [graph.ops[op] for op in ops]
     return GroupCost(
         flops=sum(op.work.flops for op in members),
         other_flops=sum(op.work.other_flops for op in members),
-        traffic=alone[ops[0]] if len(ops) == 1 else group_traffic(graph, ops),
-        unfused_nbytes=sum(alone[op].nbytes for op in ops),
+        traffic=traffic,
+        unfused_nbytes=sum(alone[op].nbytes for op in first),
         compute_ops=sum(op.is_compute for op in members),
         unknown_ops=sum(op.is_unknown for op in members),
     )

@@ -13,7 +13,9 @@ from fuseline.fusion.optimal import optimal
 from fuseline.fusion.plans import make_plan
 from fuseline.fusion.quotient import Quotient
 from fuseline.fusion.settings import Settings
+from fuseline.fusion.tvm import tvm
 from fuseline.graph import Graph
+from fuseline.hardware import Device
 from fuseline.plan import Plan, Rule
 
 __all__ = [
@@ -30,6 +32,7 @@ __all__ = [
     "neighbours",
     "partition",
     "sequential",
+    "tvm",
 ]
 
 
@@ -76,6 +79,7 @@ STRATEGIES: dict[str, Strategy] = {
     "unfused": unfused,
     "fusion": fusion,
     "extended": lambda graph, _=None: extended(graph),
+    "tvm": lambda graph, _=None: tvm(graph),
     "optimal": optimal,
 }
 """Name -> strategy, in the order `--strategy all` shows them."""
@@ -87,14 +91,17 @@ def partition(
     *,
     rules: str = "T",
     on_chip: int | None = None,
+    objective: str = "bytes",
+    device: Device | None = None,
     seconds: float = 60.0,
 ) -> Plan:
     """Partition `graph` into groups that each are one kernel, with a refusal for every pair of
     neighbours that are not.
 
     The strategy `optimal` searches all partitions legal under `rules` (R0, A, B, T, M) and, where
-    given, within `on_chip` bytes, for at most `seconds`; other strategies read none of these.
-    Raises `InputError` for an unknown strategy or unknown rules.
+    given, within `on_chip` bytes, for at most `seconds`; what is least is the traffic, or with the
+    objective `seconds` the time on `device`. Other strategies read none of these; `Settings` has
+    more. Raises `InputError` for an unknown strategy, rules or objective.
 
     >>> from fuseline.graph import Builder, Kind, Role
     >>> build = Builder()
@@ -107,4 +114,4 @@ def partition(
     if strategy not in STRATEGIES:
         hint = did_you_mean(strategy, STRATEGIES) or f": one of {', '.join(STRATEGIES)}"
         raise InputError(f"unknown strategy '{strategy}'{hint}")
-    return STRATEGIES[strategy](graph, Settings(rules, on_chip, seconds))
+    return STRATEGIES[strategy](graph, Settings(rules, on_chip, objective, device, seconds=seconds))

@@ -12,6 +12,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from math import prod
 
+from fuseline.costs.working_set import WorkingSets
 from fuseline.fusion.attention import find_attention
 from fuseline.fusion.compute import ComputeOps, bits
 from fuseline.fusion.ladder.links import Link, Runs, domain_of, find_links, loops
@@ -58,6 +59,7 @@ class Kernels:
         self.graph = graph
         self.rules = rules
         self.on_chip = on_chip
+        self.working_sets = WorkingSets(graph) if on_chip is not None else None
         self.compute = ComputeOps(graph)
         number = self.compute.number
         self.ops = [graph.ops[op] for op in self.compute.ops]
@@ -74,7 +76,14 @@ class Kernels:
             if any(flow.reader == OUTSIDE for flow in graph.flows.written_by[op.id]):
                 self.kept |= 1 << place
         self.templates = self._find_templates() if rules.attention else {}
-        self.allowed, self.barred = self._judge_links()
+        self.class_allowed, self.class_barred = self._judge_links()
+        self.cores = sum(1 << n for n, part in enumerate(self.parts) if part in _CORES)
+        self.alone = sum(1 << n for n, part in enumerate(self.parts) if part is Part.ALONE)
+        self.allowed, self.barred = self.class_allowed, self.class_barred
+        if self.fits:  # along any link, whatever the classes
+            self.allowed = [0 if self.alone >> n & 1 else near & ~self.alone
+                            for n, near in enumerate(self.linked)]  # fmt: skip
+            self.barred = [0] * len(self.ops)
 
     def _find_templates(self) -> dict[int, int]:
         """The ops of each attention in steps, scores to values, by each of its contractions."""
@@ -98,9 +107,6 @@ class Kernels:
             side = allowed if self.object_to_link(p, c, link) is None else barred
             side[p] |= 1 << c
             side[c] |= 1 << p
-        cores = sum(1 << n for n, part in enumerate(self.parts) if part in _CORES)
-        for place in bits(cores):
-            barred[place] |= cores & ~(1 << place) & ~self.templates.get(place, 0)
         return allowed, barred
 
     def object_to_link(self, p: int, c: int, link: Link | None = None) -> Fault | None:
@@ -134,8 +140,45 @@ class Kernels:
         spreads = self.parts[c] is Part.ROWS or self.ops[c].op_class is OpClass.ELEMENTWISE
         return link.whole and bool(link.spread) and spreads
 
+    @property
+    def fits(self) -> bool:
+        """Whether any group that fits the on-chip memory is a kernel: rung M with a capacity."""
+        return self.rules.fits and self.on_chip is not None
+
     def find_fault(self, group: int) -> Fault | None:
-        """What keeps `group` from being one kernel under the rules; None where nothing does."""
+        """What keeps `group` from being one kernel under the rules; None where nothing does.
+
+        With a capacity a group must also fit it: a kernel of A, B and T with the least it can hold
+        when it tiles; one that only M allows with its whole working set. An op alone tiles.
+        """
+        fault = self._find_class_fault(group)
+        if self.working_sets is None or self.on_chip is None or group & (group - 1) == 0:
+            return fault
+        if fault is not None and (not self.fits or fault.rule is Rule.UNKNOWN_OP):
+            return fault
+        if fault is None and self.fits:
+            return None  # M allows all that T does, whatever the capacity
+        ids = self.compute.ids(group)
+        sets = self.working_sets
+        needed = sets.tile_nbytes(ids) if fault is None else sets.nbytes(ids)
+        if needed <= self.on_chip:
+            return None
+        first = self.ops[next(bits(group))].name
+        sentence = f"the group of {first} holds {needed:,} bytes on chip, of {self.on_chip:,}"
+        return Fault(Rule.CAPACITY, sentence)
+
+    def may_grow(self, group: int) -> bool:
+        """Whether a group with more ops than these may be a kernel, links and paths allowing."""
+        if not self.fits or self.working_sets is None or self.on_chip is None:
+            return True
+        if self.working_sets.resident(self.compute.ids(group)) <= self.on_chip:
+            return True
+        if any(self.class_barred[place] & group for place in bits(group)):
+            return False
+        cores = list(bits(self.cores & group))
+        return len(cores) <= 1 or self.templates.get(cores[0], 0) >> cores[1] & 1 == 1
+
+    def _find_class_fault(self, group: int) -> Fault | None:
         members = list(bits(group))
         if len(members) <= 1:
             return None
@@ -177,7 +220,7 @@ class Kernels:
 
     def _check_links(self, members: list[int], group: int) -> Fault | None:
         for place in members:
-            for other in bits(self.readers[place] & group & self.barred[place]):
+            for other in bits(self.readers[place] & group & self.class_barred[place]):
                 if (fault := self.object_to_link(place, other)) is not None:
                     return fault
         return None

@@ -2,15 +2,20 @@
 
 *Optimal* means: no op is computed twice, every group is legal under the rules, and traffic is
 counted by whole tensors. Among partitions with the least traffic, one with the fewest launches.
+With the objective `seconds`, the least sum of the groups' roofline times on a device.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
+from fuseline.costs.roofline import op_seconds
 from fuseline.fusion.chains import Objection, place_transparent
 from fuseline.fusion.compute import bits
 from fuseline.fusion.ladder.kernel import Kernels
 from fuseline.fusion.ladder.rules import rule_set
 from fuseline.fusion.neighbours import Neighbours
+from fuseline.fusion.optimal.candidates import Candidate
 from fuseline.fusion.optimal.merge import merge
 from fuseline.fusion.optimal.search import Found, Limits, search
 from fuseline.fusion.optimal.units import Units
@@ -30,9 +35,11 @@ def optimal(graph: Graph, settings: Settings | None = None) -> Plan:
     """
     settings = settings or Settings()
     kernels = Kernels(graph, rule_set(settings.rules), settings.on_chip)
-    units = units_of(kernels)
+    by_time = settings.objective == "seconds"
+    units = units_of(kernels, chains=not by_time)
     limits = Limits(settings.seconds, settings.most_groups)
-    found = search(units, lambda candidate: candidate.nbytes, limits, settings.progress)
+    found = search(units, _objective(units, settings), limits, settings.progress,
+                   count_launches=not by_time)  # fmt: skip
     quotient = Quotient(graph)
     for group in found.groups:
         ops = kernels.compute.ids(units.ops_of(group))
@@ -62,10 +69,36 @@ def _between(graph: Graph, ops: tuple[int, ...]) -> list[int]:
     return found
 
 
-def units_of(kernels: Kernels) -> Units:
+_PICOSECONDS = 1e12
+
+
+def _objective(units: Units, settings: Settings) -> Callable[[Candidate], int]:
+    """Bytes of a candidate, or its roofline time [ps], launch included."""
+    device = settings.device
+    if settings.objective == "bytes" or device is None:
+        return lambda candidate: candidate.nbytes
+    graph, ids = units.kernels.graph, units.kernels.compute.ids
+    terms = op_seconds(graph, device, tf32=settings.tf32)
+    compute = [sum(terms[op][0] for op in ids(ops)) for ops in units.members]
+    vector = [sum(terms[op][1] for op in ids(ops)) for ops in units.members]
+    launch, bandwidth = device.launch_seconds(settings.launch), device.bandwidth
+
+    def picoseconds(candidate: Candidate) -> int:
+        places = list(bits(candidate.units))
+        seconds = max(
+            sum(compute[place] for place in places),
+            sum(vector[place] for place in places),
+            candidate.nbytes / bandwidth,
+        )
+        return round((seconds + launch) * _PICOSECONDS)
+
+    return picoseconds
+
+
+def units_of(kernels: Kernels, *, chains: bool = True) -> Units:
     """What the search takes apart. A capacity makes every op count for itself."""
     if kernels.on_chip is None:
-        return Units(kernels, merge(kernels, chains=True))
+        return Units(kernels, merge(kernels, chains=chains))
     return Units(kernels, [1 << op for op in range(len(kernels.ops))])
 
 
@@ -75,7 +108,7 @@ def _proof(settings: Settings, units: Units, found: Found) -> Proof:
     return Proof(
         rules=settings.rules,
         on_chip=settings.on_chip,
-        objective="bytes",
+        objective=settings.objective,
         value=found.objective,
         bound=found.bound,
         is_optimal=found.proven,

@@ -41,7 +41,6 @@ class _Merging:
         self._before = list(kernels.compute.before)
         self._after = list(kernels.compute.after)
         self._allowed = list(kernels.allowed)
-        self._barred = list(kernels.barred)
         self._streams = [part in STREAMS for part in kernels.parts]
         self._prices = Prices(kernels.compute, self.members)
 
@@ -117,13 +116,13 @@ class _Merging:
         bit, old = 1 << stays, 1 << gone
         for edges, back in (
             (self._before, self._after), (self._after, self._before),
-            (self._allowed, self._allowed), (self._barred, self._barred),
+            (self._allowed, self._allowed),
         ):  # fmt: skip
             for other in bits(edges[gone]):
                 back[other] = (back[other] & ~old) | bit
             edges[stays] = (edges[stays] | edges[gone]) & ~old & ~bit
             edges[gone] = 0
-        for edges in (self._before, self._after, self._allowed, self._barred):
+        for edges in (self._before, self._after, self._allowed):
             edges[stays] &= ~bit
         self.members[stays] |= self.members[gone]
         self.members[gone] = 0

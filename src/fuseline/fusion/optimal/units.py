@@ -23,13 +23,18 @@ class Units:
         home = _homes(members)
         before = [0] * len(members)
         self.allowed, self.barred = [0] * len(members), [0] * len(members)
+        cores, alone = _lifted(kernels.cores, home), _lifted(kernels.alone, home)
         for unit, ops in enumerate(members):
+            barred = alone
             for op in bits(ops):
                 before[unit] |= _lifted(kernels.compute.before[op], home)
                 self.allowed[unit] |= _lifted(kernels.allowed[op], home)
-                self.barred[unit] |= _lifted(kernels.barred[op], home)
-            for found in (before, self.allowed, self.barred):
-                found[unit] &= ~(1 << unit)
+                barred |= _lifted(kernels.barred[op], home)
+                if kernels.cores >> op & 1 and not kernels.fits:
+                    barred |= cores & ~_lifted(kernels.templates.get(op, 0), home)
+            self.barred[unit] = barred & ~(1 << unit)
+            self.allowed[unit] &= ~(1 << unit)
+            before[unit] &= ~(1 << unit)
         self.before = before
         self.after = transposed(before)
         self.ancestors = closure(before)
@@ -52,7 +57,7 @@ class Units:
 
     def may_grow(self, units: int) -> bool:
         """Whether a larger group might still be legal."""
-        return units > 0
+        return self.kernels.may_grow(self.ops_of(units)) if self.kernels.fits else True
 
     def price_with(self, units: int, nbytes: int, more: int) -> int:
         """Bytes of `units` with `more`, those of `units` alone being `nbytes`."""

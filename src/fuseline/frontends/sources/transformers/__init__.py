@@ -194,7 +194,9 @@ def _construct(head_class: type[Any], config: Config, dtype: torch.dtype) -> obj
     from transformers.initialization import no_init_weights
 
     with no_init_weights():
-        return head_class._from_config(config, dtype=dtype)  # noqa: SLF001 - its only way in
+        model = head_class._from_config(config, dtype=dtype)  # noqa: SLF001 - its only way in
+    model.tie_weights()  # which no_init_weights leaves out
+    return model
 
 
 def _part_for(head_class: type[Any], config: Config) -> Config:
