@@ -104,6 +104,7 @@ class Plan:
 
     `horizontal` says that the strategy also joins ops that only read the same tensor. `is_cover`
     says that it is no partition: some ops are computed in several groups, for no store and load.
+    `rules` names the rule set or rule file that the strategy was given, where it takes one.
     """
 
     strategy: str
@@ -112,3 +113,4 @@ class Plan:
     horizontal: bool = False
     is_cover: bool = False
     proof: Proof | None = None
+    rules: str | None = None

@@ -9,7 +9,12 @@ import click
 from fuseline.cli import start
 from fuseline.cli.options import section_options
 from fuseline.cli.partition import Sections, choose_strategies, show
+from fuseline.cli.planning import Planning
 from fuseline.frontends import capture
+from fuseline.fusion import Settings
+
+DOCUMENTED = ("unfused", "fusion")
+"""The strategies that the document's `all` compares."""
 
 
 @click.command(context_settings={"help_option_names": ["-h", "--help"]})
@@ -39,9 +44,10 @@ def command(
 ) -> None:
     """Partition a torchvision model at module level, as the seed document's commands do."""
     del debug
-    wanted = choose_strategies((strategy,))
+    wanted = DOCUMENTED if strategy == "all" else choose_strategies((strategy,))
     graph = capture(model, via="module", input_shapes=(input_shape,))
-    show(graph, wanted, Sections(quantify, compare, visualize, analyze_balance, max_nodes), None)
+    sections = Sections(quantify, compare, visualize, analyze_balance, max_nodes)
+    show(graph, wanted, sections, None, planning=Planning((Settings(),), None))
 
 
 def main() -> NoReturn:

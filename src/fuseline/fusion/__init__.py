@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Protocol
 
 from fuseline.errors import InputError, did_you_mean
@@ -10,9 +11,11 @@ from fuseline.fusion.extended import EXTENSIONS, extended
 from fuseline.fusion.legality import Violation, find_violations, kernels_of
 from fuseline.fusion.neighbours import Neighbours, neighbours
 from fuseline.fusion.optimal import optimal
+from fuseline.fusion.pair_rules import load_pair_rules, pair_rules
 from fuseline.fusion.plans import make_plan
 from fuseline.fusion.quotient import Quotient
 from fuseline.fusion.settings import Settings
+from fuseline.fusion.tables import onnxruntime, tensorrt
 from fuseline.fusion.tvm import tvm
 from fuseline.graph import Graph
 from fuseline.hardware import Device
@@ -67,6 +70,12 @@ def _chains(graph: Graph, strategy: str, object_to: Object) -> Plan:
     )
 
 
+def pairs(graph: Graph, settings: Settings | None = None) -> Plan:
+    """A backend's measured pair rules, from a rule file: `Settings.pair_rules`."""
+    rules = load_pair_rules((settings or Settings()).pair_rules)
+    return replace(pair_rules(graph, rules), strategy="pairs", rules=rules.name)
+
+
 class Strategy(Protocol):
     """A graph, and options of which each strategy reads those that concern it -> a plan."""
 
@@ -79,7 +88,10 @@ STRATEGIES: dict[str, Strategy] = {
     "unfused": unfused,
     "fusion": fusion,
     "extended": lambda graph, _=None: extended(graph),
+    "onnxruntime": lambda graph, _=None: onnxruntime(graph),
+    "tensorrt": lambda graph, _=None: tensorrt(graph),
     "tvm": lambda graph, _=None: tvm(graph),
+    "pairs": pairs,
     "optimal": optimal,
 }
 """Name -> strategy, in the order `--strategy all` shows them."""

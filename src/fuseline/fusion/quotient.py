@@ -102,10 +102,10 @@ class Quotient:
     def _above(self, start: list[int], floor: int) -> set[int]:
         """Groups ranked above `floor` that any of `start` depends on, those of `start` apart."""
         found: set[int] = set()
-        pending = list(start)
+        pending, begun = list(start), set(start)
         while pending:
             for group in self._needs(pending.pop()):
-                if self._rank[group] > floor and group not in found and group not in start:
+                if self._rank[group] > floor and group not in found and group not in begun:
                     found.add(group)
                     pending.append(group)
         return found

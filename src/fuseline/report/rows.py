@@ -9,10 +9,29 @@ from __future__ import annotations
 from collections import Counter, defaultdict
 from dataclasses import dataclass
 
-from fuseline.costs import Band, GroupCost, PlanCost, cost, intensity_of
+from fuseline.costs import (
+    Band,
+    GroupCost,
+    PlanCost,
+    PlanTime,
+    cost,
+    intensity_of,
+    memory_fit,
+    roofline,
+)
+from fuseline.costs.roofline import GroupTime
 from fuseline.fusion import find_violations
 from fuseline.graph import Graph
+from fuseline.hardware import Device
 from fuseline.plan import Group, Plan, Refusal
+from fuseline.report.device_rows import (
+    MemoryRow,
+    ProofRow,
+    RooflineRow,
+    memory_row,
+    proof_row,
+    roofline_row,
+)
 
 SCHEMA = "fuseline.result/1"
 
@@ -134,6 +153,7 @@ class MemberRow:
     arithmetic_intensity: float
     unknown_ops: int
     bottleneck: str
+    seconds: float | None  # on the device, launch included
     alone: str  # of a launched group of one op: why it has no company
 
 
@@ -164,6 +184,14 @@ class PlanRow:
     illegal_saved_bytes: int
     refusals: tuple[RefusalRow, ...]
     members: tuple[MemberRow, ...]
+    proof: ProofRow | None
+    roofline: RooflineRow | None
+    memory: MemoryRow | None
+
+    @property
+    def label(self) -> str:
+        """The strategy, with the rules it was searched under."""
+        return f"{self.strategy} ({self.rules})" if self.rules else self.strategy
 
     @property
     def saved_bytes(self) -> int:
@@ -183,8 +211,21 @@ class Result:
     plans: tuple[PlanRow, ...]
 
 
-def rows(graph: Graph, plans: tuple[Plan, ...], version: str) -> Result:
-    """Price every plan and lay all figures out as rows."""
+@dataclass(frozen=True, slots=True)
+class Target:
+    """A device that plans are timed on: `launch` is `eager` or `graph`; `tf32` lets float32
+    contractions run as tfloat32.
+    """
+
+    device: Device
+    launch: str = "eager"
+    tf32: bool = False
+
+
+def rows(
+    graph: Graph, plans: tuple[Plan, ...], version: str, target: Target | None = None
+) -> Result:
+    """Price every plan, on `target` where there is one, and lay all figures out as rows."""
     source = graph.source
     model = ModelRow(
         source.name,
@@ -196,7 +237,7 @@ def rows(graph: Graph, plans: tuple[Plan, ...], version: str) -> Result:
         source.input_shapes,
         source.notes,
     )
-    priced = tuple(plan_row(graph, plan, cost(graph, plan)) for plan in plans)
+    priced = tuple(plan_row(graph, plan, cost(graph, plan), target) for plan in plans)
     return Result(SCHEMA, version, source.torch, model, graph_row(graph), priced)
 
 
@@ -231,17 +272,20 @@ def _folded(graph: Graph) -> tuple[FoldedRow, ...]:
     return tuple(sorted(made, key=lambda row: (-row.count, row.target)))
 
 
-def plan_row(graph: Graph, plan: Plan, price: PlanCost) -> PlanRow:
+def plan_row(graph: Graph, plan: Plan, price: PlanCost, target: Target | None = None) -> PlanRow:
     """Figures of one plan. Groups are counted as the seed document does: with an operator."""
     counted = counted_groups(graph, plan)
-    bands = Counter(group.band for group in price.groups if group.is_launch)
+    time = None
+    if target is not None:
+        time = roofline(graph, plan, target.device, launch=target.launch, tf32=target.tf32)
+    proof = proof_row(plan.proof, graph.compulsory_bytes) if plan.proof else None
     costliest = costliest_refusals(plan)
     violations = find_violations(graph, plan)
     return PlanRow(
         strategy=plan.strategy,
-        kind="partition",
-        rules=None,
-        device=None,
+        kind="cover" if plan.is_cover else "partition",
+        rules=plan.rules,
+        device=target.device.name if target else None,
         groups=len(counted),
         launches=price.launches,
         unfused_launches=graph.compute_ops,
@@ -251,14 +295,12 @@ def plan_row(graph: Graph, plan: Plan, price: PlanCost) -> PlanRow:
         other_flops=price.other_flops,
         traffic_bytes=price.nbytes,
         unfused_traffic_bytes=price.unfused_nbytes,
-        lower_bound_bytes=None,
-        seconds=None,
+        lower_bound_bytes=proof.bound if proof and proof.objective == "bytes" else None,
+        seconds=time.summed_seconds if time else None,
         arithmetic_intensity=price.intensity,
         unknown_ops=price.unknown_ops,
         patterns=_patterns(graph, plan, price),
-        bottlenecks=BottleneckRow(
-            "intensity bands", {band.value: bands[band] for band in Band if bands[band]}
-        ),
+        bottlenecks=_bottlenecks(price, time),
         illegal_groups=tuple(
             IllegalRow(
                 found.group,
@@ -284,10 +326,31 @@ def plan_row(graph: Graph, plan: Plan, price: PlanCost) -> PlanRow:
             for refusal in plan.refusals
         ),
         members=tuple(
-            _member(graph, group, group_cost, costliest)
-            for group, group_cost in zip(plan.groups, price.groups, strict=True)
+            _member(graph, group, group_cost, costliest, time.groups[place] if time else None)
+            for place, (group, group_cost) in enumerate(zip(plan.groups, price.groups, strict=True))
         ),
+        proof=proof,
+        roofline=roofline_row(time) if time else None,
+        memory=_memory(graph, plan, target),
     )
+
+
+def _bottlenecks(price: PlanCost, time: PlanTime | None) -> BottleneckRow:
+    """What bounds the launches: on a device its terms, else the seed document's bands."""
+    if time is not None:
+        counts = {share.bottleneck.value: share.groups for share in time.shares}
+        return BottleneckRow("roofline", counts)
+    bands = Counter(group.band for group in price.groups if group.is_launch)
+    return BottleneckRow(
+        "intensity bands", {band.value: bands[band] for band in Band if bands[band]}
+    )
+
+
+def _memory(graph: Graph, plan: Plan, target: Target | None) -> MemoryRow | None:
+    """What a partition needs of the device's memory; of a cover it is not told."""
+    if target is None or plan.is_cover:
+        return None
+    return memory_row(memory_fit(graph, plan, target.device.memory_nbytes))
 
 
 def counted_groups(graph: Graph, plan: Plan) -> list[Group]:
@@ -331,7 +394,11 @@ def costliest_refusals(plan: Plan) -> dict[int, Refusal]:
 
 
 def _member(
-    graph: Graph, group: Group, price: GroupCost, costliest: dict[int, Refusal]
+    graph: Graph,
+    group: Group,
+    price: GroupCost,
+    costliest: dict[int, Refusal],
+    time: GroupTime | None,
 ) -> MemberRow:
     members = members_of(graph, group)
     refusal = costliest.get(members[0]) if len(members) == 1 and price.is_launch else None
@@ -346,6 +413,13 @@ def _member(
         saved_bytes=price.saved_nbytes,
         arithmetic_intensity=price.intensity,
         unknown_ops=price.unknown_ops,
-        bottleneck=price.band.value,
+        bottleneck=_bound_by(price, time),
+        seconds=time.seconds if time else None,
         alone=refusal.reason if refusal else "",
     )
+
+
+def _bound_by(price: GroupCost, time: GroupTime | None) -> str:
+    if time is None:
+        return price.band.value
+    return time.bottleneck.value if time.bottleneck else ""

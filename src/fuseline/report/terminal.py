@@ -198,10 +198,13 @@ def print_bottlenecks(console: Console, plan: PlanRow) -> None:
     """What bounds the launches."""
     counts = plan.bottlenecks.counts
     launches = sum(counts.values())
+    legend = "the largest term of each one's time"
+    if plan.roofline is None:
+        legend = ("compute-bound > 50 >= balanced > 10 >= memory-bound > 1 >= bandwidth-bound, "
+                  "in FLOP/byte")  # fmt: skip
     print_table(
         console,
-        f"Bottlenecks of {launches} launches, by {plan.bottlenecks.basis}: compute-bound > 50 >= "
-        "balanced > 10 >= memory-bound > 1 >= bandwidth-bound, in FLOP/byte",
+        f"Bottlenecks of {launches} launches, by {plan.bottlenecks.basis}: {legend}",
         ("bound", "launches", "share"),
         [(band, str(count), percent(count, launches)) for band, count in counts.items()],
     )
@@ -213,10 +216,10 @@ def print_comparison(console: Console, result: Result) -> None:
         console,
         "Strategies",
         ("strategy", "groups", "efficiency", "single-op", "launches", "GFLOP", "MB", "reduction",
-         "AI", "illegal"),
+         "AI", "illegal", "over best"),
         [
             (
-                plan.strategy,
+                plan.label,
                 str(plan.groups),
                 ratio(plan.fusion_efficiency),
                 str(plan.single_op_groups),
@@ -225,18 +228,30 @@ def print_comparison(console: Console, result: Result) -> None:
                 megabytes(plan.traffic_bytes),
                 percent(plan.saved_bytes, plan.unfused_traffic_bytes),
                 at_least(intensity(plan.arithmetic_intensity), plan.unknown_ops),
-                str(len(plan.illegal_groups)),
+                "-" if plan.kind == "cover" else str(len(plan.illegal_groups)),
+                _over_best(plan, result),
             )
             for plan in result.plans
         ],
     )  # fmt: skip
+    if any(_over_best(plan, result).endswith("*") for plan in result.plans):
+        console.print("  * some groups are no kernel under the optimum's rules: it is no bound here")
+    for plan in result.plans:
+        if plan.proof is not None:
+            console.print(f"  {escape(plan.label)}: {escape(plan.proof.sentence)}", soft_wrap=True)
+        if plan.kind == "cover":
+            console.print(
+                f"  {escape(plan.label)}: a cover, ops in several kernels; it may move less than "
+                "any partition",
+                soft_wrap=True,
+            )
     first = result.plans[0]
     print_pairs(
         console,
         f"Gained over '{first.strategy}'",
         [
             (
-                plan.strategy,
+                plan.label,
                 (
                     f"{first.launches - plan.launches} launches, "
                     f"{megabytes(first.traffic_bytes - plan.traffic_bytes)} MB, AI "
@@ -249,6 +264,15 @@ def print_comparison(console: Console, result: Result) -> None:
             for plan in result.plans[1:]
         ],
     )
+
+
+def _over_best(plan: PlanRow, result: Result) -> str:
+    """Bytes above the least of the optimal plans shown; nothing where there is none."""
+    best = min((p.traffic_bytes for p in result.plans if p.strategy == "optimal"), default=None)
+    if best is None or not best:
+        return "-"
+    mark = "*" if plan.illegal_groups or plan.kind == "cover" else ""
+    return f"{(plan.traffic_bytes - best) / best:+.1%}{mark}"
 
 
 def print_picture(console: Console, plan: PlanRow, max_nodes: int) -> None:

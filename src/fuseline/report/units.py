@@ -64,3 +64,12 @@ def count_of(count: int, noun: str, plural: str = "s") -> str:
 def intensity(value: float) -> str:
     """FLOP a byte with two decimals."""
     return f"{value:,.2f}"
+
+
+def microseconds(seconds: float) -> str:
+    """Seconds as microseconds with one decimal.
+
+    >>> microseconds(0.00123456)
+    '1,234.6'
+    """
+    return f"{seconds * 1e6:,.1f}"

@@ -8,6 +8,7 @@ With the objective `seconds`, the least sum of the groups' roofline times on a d
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 from fuseline.costs.roofline import op_seconds
 from fuseline.fusion.chains import Objection, place_transparent
@@ -46,7 +47,7 @@ def optimal(graph: Graph, settings: Settings | None = None) -> Plan:
         quotient.try_join((*ops, *_between(graph, ops)))
     place_transparent(graph, quotient, everywhere=True)
     plan = make_plan(Neighbours(graph), "optimal", quotient, _explain(kernels, quotient))
-    return Plan(plan.strategy, plan.groups, plan.refusals, proof=_proof(settings, units, found))
+    return replace(plan, proof=_proof(settings, units, found), rules=settings.rules)
 
 
 def _between(graph: Graph, ops: tuple[int, ...]) -> list[int]:
