@@ -10,20 +10,20 @@ from random import Random
 
 from fuseline.graph import Builder, Graph, Kind, OpClass, Origin, Role, Tensor
 
-_SIDE = 4
-
 
 class _Program:
-    def __init__(self, random: Random) -> None:
+    def __init__(self, random: Random, side: int) -> None:
         self.random = random
+        self.square, self.row = (side, side), (side, 1)
         self.build = Builder()
         self.full: list[int] = []  # tensors of 4 x 4
         self.rows: list[int] = []  # one value a row: 4 x 1
         self.compute_ops = 0
 
     def op(
-        self, kind: Kind, inputs: list[int], shape: tuple[int, ...] = (_SIDE, _SIDE), **more: object
+        self, kind: Kind, inputs: list[int], shape: tuple[int, ...] | None = None, **more: object
     ) -> int:
+        shape = shape or self.square
         self.compute_ops += 1
         name = f"{kind.value}_{self.compute_ops}"
         axes = more.get("axes")
@@ -32,11 +32,11 @@ class _Program:
             name, kind, inputs=list(dict.fromkeys(inputs)), parameters=parameters, shape=shape,
             target=name, origin=Origin.ATEN, axes=axes if isinstance(axes, tuple) else None,
         )  # fmt: skip
-        (self.full if shape == (_SIDE, _SIDE) else self.rows).append(made)
+        (self.full if shape == self.square else self.rows).append(made)
         return made
 
     def weight(self) -> int:
-        return self.build.tensor(f"w{len(self.build.tensors)}", (_SIDE, _SIDE), role=Role.PARAMETER)
+        return self.build.tensor(f"w{len(self.build.tensors)}", self.square, role=Role.PARAMETER)
 
     def some(self) -> int:
         recent = self.full[-3:]
@@ -81,14 +81,14 @@ def _norm(program: _Program) -> None:
 
 
 def _mean(program: _Program) -> None:
-    program.op(Kind.MEAN, [program.some()], (_SIDE, 1), axes=(1,))
+    program.op(Kind.MEAN, [program.some()], program.row, axes=(1,))
 
 
 def _use_row(program: _Program) -> None:
     if not program.rows:
         return _mean(program)
     if program.random.random() < 0.3:
-        program.op(Kind.RELU, [program.rows[-1]], (_SIDE, 1))
+        program.op(Kind.RELU, [program.rows[-1]], program.row)
         return None
     program.op(Kind.MUL, [program.some(), program.random.choice(program.rows)])
     return None
@@ -140,11 +140,11 @@ _SORTS = (
 )  # fmt: skip
 
 
-def small_graph(seed: int, most: int = 8) -> Graph:
-    """A graph of up to `most` compute ops, the same for the same seed."""
-    program = _Program(Random(seed))  # noqa: S311 - to be the same every time, not secret
+def small_graph(seed: int, most: int = 8, side: int = 4) -> Graph:
+    """A graph of up to `most` compute ops on `side` x `side`, the same for the same seed."""
+    program = _Program(Random(seed), side)  # noqa: S311 - to be the same every time, not secret
     for number in range(2):
-        shape = (_SIDE, _SIDE)
+        shape = program.square
         program.full.append(program.build.tensor(f"x{number}", shape, role=Role.INPUT))
     wanted = program.random.randint(3, most)
     sorts, weights = zip(*_SORTS, strict=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 import pytest
 from hypothesis import given, settings
@@ -10,6 +11,7 @@ from hypothesis import strategies as st
 
 from fuseline import capture, partition
 from fuseline.costs import cost, group_traffic
+from fuseline.costs.roofline import op_seconds
 from fuseline.fusion import STRATEGIES, find_violations
 from fuseline.fusion.compute import bits, is_convex
 from fuseline.fusion.ladder.kernel import Kernels
@@ -22,7 +24,9 @@ from fuseline.fusion.optimal.merge import merge
 from fuseline.fusion.optimal.prices import Prices
 from fuseline.fusion.optimal.search import Found, Limits, search
 from fuseline.fusion.optimal.units import Units
+from fuseline.fusion.optimal.verify import object_to_proof
 from fuseline.graph import Builder, Graph, Kind, Role
+from fuseline.hardware import load_device
 from tests.small_graphs import small_graph
 from tests.strategies import graphs
 
@@ -282,6 +286,91 @@ def test_certificates_hold_in_integers(graph: Graph) -> None:
     assert scale.least(certificate.bound) == found.bound
     dearer = Certificate((certificate.prices[0] + 1 + 1024 * costs[0], *certificate.prices[1:]))
     assert not dearer.holds(groups, costs)
+
+
+@pytest.mark.parametrize("rules", LADDER)
+def test_proofs_are_checked_again_without_the_solver(graph: Graph, rules: str) -> None:
+    plan = partition(graph, "optimal", rules=rules)
+    assert object_to_proof(graph, plan) is None
+    proof = plan.proof
+    assert proof is not None
+    assert proof.bound is not None
+    raised = replace(proof, bound=proof.bound + 1_000_000, is_optimal=False)
+    forged = replace(plan, proof=raised)
+    assert "the prices prove" in (object_to_proof(graph, forged) or "")
+    prices = (proof.prices[0] + 10**12, *proof.prices[1:])
+    forged = replace(plan, proof=replace(proof, prices=prices))
+    assert object_to_proof(graph, forged) == "a legal group costs less than its units are worth"
+
+
+def test_a_proof_with_cuts_is_checked_again() -> None:
+    graph = small_graph(CYCLIC_SEEDS[0])
+    plan = partition(graph, "optimal")
+    assert plan.proof is not None
+    assert plan.proof.cuts
+    assert object_to_proof(graph, plan) is None
+    turned = tuple(tuple(reversed(ways)) for ways in plan.proof.pairs)
+    swapped = tuple(tuple((leave, entry) for entry, leave in ways) for ways in turned)
+    forged = replace(plan, proof=replace(plan.proof, pairs=swapped))
+    assert object_to_proof(graph, forged) == "a cut forbids what is no cycle"
+
+
+@pytest.mark.parametrize("on_chip", [64, 200, 400])
+def test_with_a_capacity_too(on_chip: int) -> None:
+    """Rung M, and T within a capacity, against all set partitions of 60 random graphs."""
+    for seed in range(900, 960):
+        graph = small_graph(seed, most=7)
+        for rules in ("T", "M"):
+            kernels = Kernels(graph, RULE_SETS[rules], on_chip)
+            found = find(kernels, singles(kernels))
+            assert (found.objective, len(found.groups)) == least_by_force(graph, kernels), seed
+
+
+def test_more_on_chip_memory_never_costs_bytes(graph: Graph) -> None:
+    """1 KB, 64 KB, 256 KB: the optimum under M only falls, and is never above that of T."""
+    values = []
+    for on_chip in (1 << 10, 1 << 16, 1 << 18):
+        proof = partition(graph, "optimal", rules="M", on_chip=on_chip).proof
+        assert proof is not None
+        assert proof.bound is not None
+        values.append(proof.value)
+    assert values == sorted(values, reverse=True)
+    without = partition(graph, "optimal", rules="T").proof
+    assert without is not None
+    assert values[0] <= without.value
+
+
+def test_by_seconds_the_optimum_is_that_of_all_set_partitions() -> None:
+    """The sum of the groups' roofline times, in picoseconds: on tensors of 1 MB a T4 needs about
+    as long for bytes and work as for launches.
+    """
+    device = load_device("t4")
+    for seed in range(40):
+        graph = small_graph(seed, most=6, side=512)
+        kernels = Kernels(graph, RULE_SETS["T"])
+        terms = op_seconds(graph, device)
+        launch = device.launch_seconds("eager")
+
+        seconds = {}
+        for group in range(1, 1 << len(kernels.ops)):
+            if group & (group - 1) and not is_connected(kernels, group):
+                continue
+            if kernels.find_fault(group) is None:
+                ids = kernels.compute.ids(group)
+                work = (sum(terms[op][place] for op in ids) for place in (0, 1))
+                moved = group_traffic(graph, ids).nbytes / device.bandwidth
+                seconds[group] = launch + max(*work, moved)
+        least = min(
+            sum(seconds[group] for group in groups)
+            for groups in every_partition(list(range(len(kernels.ops))))
+            if all(group in seconds for group in groups)
+            and is_acyclic(groups, kernels.compute.before)
+        )
+        proof = partition(graph, "optimal", objective="seconds", device=device).proof
+        assert proof is not None
+        assert abs(proof.value - least * 1e12) <= len(kernels.ops), seed
+        assert proof.bound is not None
+        assert proof.bound <= proof.value
 
 
 def test_figures_by_hand() -> None:

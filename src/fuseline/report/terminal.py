@@ -54,7 +54,7 @@ def print_table(
 
 def print_pairs(console: Console, title: str, pairs: Iterable[tuple[str, str]]) -> None:
     """Labelled figures, one a line."""
-    console.print(f"\n[bold]{escape(title)}[/bold]")
+    console.print(f"\n[bold]{escape(title)}[/bold]", soft_wrap=True)
     for label, value in pairs:
         console.print(f"  {escape(label):<{_LABEL}} {escape(value)}", soft_wrap=True)
 

@@ -33,11 +33,21 @@ class Candidates:
     complete: bool
 
 
-class _Room:
-    """How many more sets may be looked at."""
+_BETWEEN_LOOKS = 1024  # sets met between two looks at the clock
 
-    def __init__(self, most: int) -> None:
+
+class _Room:
+    """How many more sets may be looked at, and until when."""
+
+    def __init__(self, most: int, deadline: float) -> None:
         self.left = most
+        self._deadline = deadline
+
+    def take(self) -> None:
+        """Count one set; there is no room left when the time is up."""
+        self.left -= 1
+        if self.left % _BETWEEN_LOOKS == 0 and monotonic() > self._deadline:
+            self.left = 0
 
 
 def enumerate_candidates(
@@ -49,13 +59,11 @@ def enumerate_candidates(
     `tick` is called with the number of groups found so far, for progress.
     """
     found = [Candidate(1 << unit, units.prices[unit]) for unit in range(len(units))]
-    room = _Room(most)
+    room = _Room(most, deadline)
     for root in range(len(units)):
         _grow(units, root, room, found)
         if root % 64 == 0:
             tick(len(found))
-            if monotonic() > deadline:
-                room.left = 0
     return Candidates(tuple(found), room.left > 0)
 
 
@@ -75,7 +83,7 @@ def _grow(units: Units, root: int, room: _Room, found: list[Candidate]) -> None:
             if larger is None or larger.units in seen:
                 continue
             seen.add(larger.units)
-            room.left -= 1
+            room.take()
             if units.may_grow(larger.units):
                 pending.append(larger)
             if units.is_legal(larger.units):

@@ -8,7 +8,8 @@ from math import gcd
 from time import monotonic
 
 from fuseline.fusion.compute import bits
-from fuseline.fusion.optimal.candidates import Candidate, enumerate_candidates
+from fuseline.fusion.ladder.kernel import Kernels
+from fuseline.fusion.optimal.candidates import Candidate, Candidates, enumerate_candidates
 from fuseline.fusion.optimal.certificate import Certificate, certify
 from fuseline.fusion.optimal.cuts import Cut, cut_cycle, find_cycle
 from fuseline.fusion.optimal.master import Choice, choose
@@ -70,9 +71,7 @@ def search(
 ) -> Found:  # fmt: skip
     """The partition of `units` into legal groups with the least sum of `objective`."""
     deadline = monotonic() + limits.seconds
-    found = enumerate_candidates(
-        units, limits.groups, lambda count: progress("groups", count), deadline
-    )
+    found = _candidates(units, limits, progress)
     objectives = [objective(candidate) for candidate in found.groups]
     scale = Scale(gcd(*objectives) or 1, len(units) if count_launches else 0)
     problem = _Problem(
@@ -90,6 +89,32 @@ def search(
         solver.cuts_made,
         scale,
     )  # fmt: skip
+
+
+def _candidates(units: Units, limits: Limits, progress: Progress) -> Candidates:
+    """All legal groups. Where a capacity allows too many, those of T and the best of what can be
+    met in half of the time: a plan, but no bound.
+    """
+    half = monotonic() + limits.seconds / 2
+    found = enumerate_candidates(
+        units, limits.groups, lambda count: progress("groups", count), half
+    )
+    if found.complete or not units.kernels.fits:
+        return found
+    kernels = units.kernels
+    plain = Units(Kernels(kernels.graph, kernels.rules), units.members)
+    base = enumerate_candidates(plain, limits.groups, lambda _: None)
+    known = {candidate.units for candidate in base.groups}
+
+    def saved(candidate: Candidate) -> int:
+        return sum(units.prices[unit] for unit in bits(candidate.units)) - candidate.nbytes
+
+    more = sorted((c for c in found.groups if c.units not in known), key=saved, reverse=True)
+    return Candidates((*base.groups, *more[:_MOST_UNPROVEN]), complete=False)
+
+
+_MOST_UNPROVEN = 20_000
+"""Groups beyond those of T that are chosen among where not all can be: those that save most."""
 
 
 @dataclass(frozen=True, slots=True)
