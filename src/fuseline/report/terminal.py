@@ -235,7 +235,9 @@ def print_comparison(console: Console, result: Result) -> None:
         ],
     )  # fmt: skip
     if any(_over_best(plan, result).endswith("*") for plan in result.plans):
-        console.print("  * some groups are no kernel under the optimum's rules: it is no bound here")
+        console.print(
+            "  * holds groups that are no kernel under rules T: the optimum is no bound on it"
+        )
     for plan in result.plans:
         if plan.proof is not None:
             console.print(f"  {escape(plan.label)}: {escape(plan.proof.sentence)}", soft_wrap=True)
