@@ -16,7 +16,7 @@ DEV := .venv/.installed-dev
 BENCH := .venv/.installed-bench
 
 .PHONY: help demo check check-all format format-check lint types layers test test-slow bench docs \
-	coverage clean
+	coverage optimal clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -59,17 +59,24 @@ test-slow: $(DEV) ## the zoo-wide tests alone
 
 bench: $(BENCH) ## time Fuseline and its peers on this machine
 	@$(BIN)/python benchmarks/run.py
+	@$(BIN)/python benchmarks/optimum.py
 
 docs: $(DEMO) ## write the generated pages anew, but for coverage and benchmarks
 	@mkdir -p docs/validation
 	@$(BIN)/fuseline validate seed -o docs/validation/seed.md > /dev/null
 	@$(BIN)/fuseline validate flops -o docs/validation/flops.md > /dev/null
 	@$(BIN)/fuseline validate extended -o docs/validation/extended.md > /dev/null
+	@$(BIN)/fuseline validate comparison -o docs/comparison.md > /dev/null
+	@$(BIN)/fuseline validate compilers -o docs/validation/compilers.md > /dev/null
+	@$(BIN)/python -m fuseline.validate.capacity_page > docs/capacity.md
 	@$(BIN)/python -m fuseline.validate.hardware_page > docs/hardware.md
 
 # Rows are kept as they come: run it again after an interrupt, and it goes on. The file goes when the
 # page is written, so that the next run starts anew.
 ROWS := .venv/coverage.jsonl
+
+optimal: $(DEMO) ## prove the optimum of 115 models of the zoos, and write the page (6 minutes)
+	@$(BIN)/fuseline validate optimal -o docs/validation/optimal.md > /dev/null
 
 coverage: $(DEMO) ## capture every model of the zoos, and write the page (20 minutes or more)
 	@mkdir -p docs/validation

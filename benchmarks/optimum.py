@@ -10,10 +10,9 @@ from datetime import UTC, datetime
 from pathlib import Path
 from statistics import median
 
+import fuseline
 from chains import make_chain
 from tables import section, table, verdict
-
-import fuseline
 
 REPORT = Path(__file__).resolve().parents[1] / "docs" / "search-speed.md"
 RUNS = 5
@@ -96,4 +95,5 @@ def heading() -> Iterator[str]:
 
 
 if __name__ == "__main__":
-    REPORT.write_text("\n".join((heading(), optima(), strategies())))
+    sections = (heading, optima, strategies)
+    REPORT.write_text("\n".join(write() for write in sections))

@@ -97,7 +97,10 @@ def in_process(graph: fuseline.Graph) -> Iterator[str]:
     seconds = median(plan_seconds(afresh(graph)) for _ in range(RUNS))
     yield "## Partition and cost of ViT-B/16, in process"
     yield ""
-    yield f"`unfused`, `fusion` and `extended`, on a recorded graph with nothing derived yet. Median of {RUNS}."
+    yield (
+        "`unfused`, `fusion` and `extended`, on a recorded graph with nothing derived yet. "
+        f"Median of {RUNS}."
+    )
     yield ""
     yield from table(("step", "ms"), [("partition + cost", f"{seconds * 1e3:.1f}")])
     yield verdict("ms", seconds * 1e3, 30)

@@ -46,7 +46,8 @@ class Group:
     """Ops (ids, in program order) that share one kernel, and the pattern that joined them.
 
     `recomputed` are those of them that, in a cover, this kernel computes for itself only: it
-    stores none of their results.
+    stores none of their results. An op that a cover computes in several groups and recomputes in
+    none is stored in pieces: parts of a concatenation, slices of a copy.
     """
 
     id: int

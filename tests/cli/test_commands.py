@@ -139,6 +139,34 @@ def test_json_goes_to_a_file_beside_the_tables(
     assert "Strategy 'fusion'" in capsys.readouterr().out
 
 
+def test_a_device_times_every_plan(graph: str, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["partition", graph, "--strategy", "all", "--compare", "--device", "t4"]
+    assert run(cli, [*words, "--what-if", "dtype=float16"]) == 0
+    out = capsys.readouterr().out
+    assert "On t4, launched by eager" in out
+    assert "optimal (T): optimal: no partition legal under rules T moves fewer bytes" in out
+    assert "What if" in out
+
+
+def test_answers_are_in_the_document(graph: str, capsys: pytest.CaptureFixture[str]) -> None:
+    words = ["partition", graph, "--strategy", "optimal", "--rules", "A", "--rules", "B"]
+    words += ["--device", "t4", "--missed", "2", "--what-if", "dtype=float16", "--json", "-"]
+    assert run(cli, words) == 0
+    document = json.loads(capsys.readouterr().out)
+    assert [plan["rules"] for plan in document["plans"]] == ["A", "B"]
+    for plan in document["plans"]:
+        assert plan["lower_bound_bytes"] <= plan["traffic_bytes"]
+        assert plan["proof"]["is_optimal"] is True
+        assert plan["device"] == "t4"
+        assert plan["bottlenecks"]["basis"] == "roofline"
+        members = [member["seconds"] for member in plan["members"]]
+        assert sum(members) == pytest.approx(plan["seconds"])
+    assert [missed["strategy"] for missed in document["missed"]] == ["optimal", "optimal"]
+    (changed,) = document["what_ifs"]
+    before = document["plans"][0]["traffic_bytes"]
+    assert changed["plans"][0]["traffic_bytes"] * 2 == before  # every element half as wide
+
+
 def test_max_nodes_limits_the_picture(graph: str, capsys: pytest.CaptureFixture[str]) -> None:
     assert run(cli, ["partition", graph, "--visualize", "--max-nodes", "2"]) == 0
     assert "2 of 4 ops" in capsys.readouterr().out
@@ -163,6 +191,21 @@ def _refused(
     [
         (["partition", "vit_b16"], "unknown model 'vit_b16': did you mean 'vit_b_16'?"),
         (["partition", "GRAPH", "--strategy", "fusoin"], "unknown strategy 'fusoin': did you mean"),
+        (["partition", "GRAPH", "--strategy", "optimal", "--rules", "TT"], "did you mean 'T'"),
+        (["partition", "GRAPH", "--on-chip", "0"], "must be positive"),
+        (["partition", "GRAPH", "--on-chip", "-4KB"], "must be positive"),
+        (["partition", "GRAPH", "--on-chip", "much"], "'much'"),
+        (["partition", "GRAPH", "--device", "h100"], "h100"),
+        (["partition", "GRAPH", "--device", "h100-sxm", "--launch", "egaer"], "'egaer': did you"),
+        (["partition", "GRAPH", "--launch", "graph"], "add --device NAME"),
+        (["partition", "GRAPH", "--objective", "seconds"], "the objective seconds needs a device"),
+        (["partition", "GRAPH", "--objective", "byte"], "unknown objective 'byte': did you mean"),
+        (["partition", "GRAPH", "--time-limit", "0"], "a time limit must be positive"),
+        (["partition", "GRAPH", "--what-if", "dtyp=int8"], "cannot change 'dtyp': did you mean"),
+        (["partition", "GRAPH", "--what-if", "int8"], "'int8' is no change"),
+        (["partition", "GRAPH", "--what-if", "weights=int5"], "cannot pack weights to 'int5'"),
+        (["partition", "GRAPH", "--explain", "nowhere", "elsewhere"], "no op or module 'nowhere'"),
+        (["partition", "GRAPH", "--strategy", "pairs", "--pair-rules", "tflite"], "did you mean"),
         (["partition", "NET:net", "--dtype", "float31"], "unknown dtype 'float31': did you mean"),
         (["partition", "NET:net", "--via", "modul"], "unknown frontend 'modul': did you mean"),
         (["partition", "NET:net", "--input-shape", "1,3,x"], "is not a shape"),

@@ -14,19 +14,14 @@ import pytest
 import fuseline
 from fuseline.costs import group_traffic
 from fuseline.costs.cover import cover_traffic
-from fuseline.costs.working_set import WorkingSets
 from fuseline.errors import InputError
 from fuseline.fusion import STRATEGIES, Quotient, partition
-from fuseline.fusion.explain import (
-    Change,
-    Explanation,
-    _Case,
-    _Excerpt,
-    _judge,
-    _Web,
-    explain,
-    top_missed,
-)
+from fuseline.fusion.explain import Change, Explanation, explain, top_missed
+from fuseline.fusion.explain.case import Case
+from fuseline.fusion.explain.excerpt import Excerpt
+from fuseline.fusion.explain.remedies import find_remedies
+from fuseline.fusion.explain.rungs import judge
+from fuseline.fusion.explain.web import Web
 from fuseline.fusion.inductor import inductor
 from fuseline.fusion.ladder.kernel import Kernels
 from fuseline.fusion.ladder.rules import RULE_SETS
@@ -204,13 +199,13 @@ def test_a_cycle_through_a_contraction_needs_m_for_three() -> None:
     third = said.remedies[-1]
     assert third.change is Change.THIRD
     assert third.rung is None
-    # weights, a row of x, and a row of fc1 until fc2 has it; an element of fc2 goes into add
-    assert third.on_chip_nbytes is not None
+    # two weights of 256 bytes, a row of x, and one of fc1, out of which add takes its elements too
+    assert third.on_chip_nbytes == 2 * 256 + 2 * 32
     assert third.sentence == (
-        "with the group of fc2 as well, M joins them all, and needs "
-        f"{third.on_chip_nbytes} bytes on chip"
+        "with the group of fc2 as well, M joins them all, and needs 576 bytes on chip"
     )
-    assert third.on_chip_nbytes == WorkingSets(net.done(b)).nbytes((0, 1, 2))
+    # fc1 is not stored, and loaded by neither; fc2 is neither stored nor loaded: 5 x 256 bytes
+    assert third.saved_nbytes == 1280
 
 
 def test_a_cycle_that_nothing_breaks_is_said() -> None:
@@ -384,12 +379,12 @@ def random_plan(graph: Graph, seed: int) -> Plan:
 def test_an_excerpt_is_judged_as_the_whole_and_cycles_as_by_the_quotient(seed: int) -> None:
     graph = small_graph(seed, most=10)
     plan = random_plan(graph, seed)
-    web = _Web(graph, plan)
+    web = Web(graph, plan)
     ladder = [Kernels(graph, RULE_SETS[name]) for name in ("R0", "A", "B", "T")]
     for one, other in combinations(range(len(plan.groups)), 2):
         ops = web.ops_of((one, other))
-        excerpt = _Excerpt(web, ops)
-        rung, found = _judge(excerpt.graph, excerpt.inside)
+        excerpt = Excerpt(web, ops)
+        rung, found = judge(excerpt.graph, excerpt.inside)
         faults = [kernels.find_fault(kernels.compute.mask_of(ops)) for kernels in ladder]
         allowed = [k.rules.name for k, fault in zip(ladder, faults, strict=True) if fault is None]
         assert rung == (allowed[0] if allowed else None)
@@ -402,9 +397,9 @@ def test_an_excerpt_is_judged_as_the_whole_and_cycles_as_by_the_quotient(seed: i
 def test_what_joining_the_groups_between_promises_holds(seed: int) -> None:
     graph = small_graph(seed, most=10)
     plan = random_plan(graph, seed)
-    web = _Web(graph, plan)
+    web = Web(graph, plan)
     for pair in combinations(range(len(plan.groups)), 2):
-        for remedy in _Case(web, frozenset(pair)).remedies():
+        for remedy in find_remedies(Case(web, frozenset(pair))):
             if remedy.change is Change.THIRD:
                 groups = (*pair, *remedy.third)
                 ops = web.ops_of(groups)

@@ -16,6 +16,7 @@ from fuseline.errors import InputError, did_you_mean
 
 _COMMANDS = {
     "partition": "Partition a model and price the plan.",
+    "capacity": "Say what on-chip memory is worth: the least traffic for each size.",
     "capture": "Write a model's graph to a file.",
     "models": "List the models known by name.",
     "devices": "List devices, or a device's figures with their sources.",

@@ -66,7 +66,8 @@ class Sections:
     "changes",
     multiple=True,
     metavar="KEY=VALUE",
-    help="Ask again with dtype=bfloat16, weights=int8, weights=int4 or batch=8; repeat for more.",
+    help="Ask again with dtype=bfloat16, weights=int8 or int4, batch=8, layout=channels_last; "
+    "with commas several at once; repeat for more.",
 )
 @click.option(
     "--json",

@@ -53,7 +53,6 @@ def planning_options(function: Callable[..., object]) -> Callable[..., object]:
         tf32: bool,
         time_limit: float,
         pair_rules: str,
-        layout_optimization: bool,
         **others: object,
     ) -> object:
         target = None
@@ -70,15 +69,12 @@ def planning_options(function: Callable[..., object]) -> Callable[..., object]:
             tf32=tf32,
             seconds=time_limit,
             pair_rules=pair_rules,
-            layout_optimization=layout_optimization,
         )
         settings = tuple(replace(first, rules=name) for name in dict.fromkeys(rules))
         return function(planning=Planning(settings, target), **others)
 
     command: Callable[..., object] = gathered
     for option in (
-        click.option("--layout-optimization", is_flag=True,
-                     help="Strategy inductor: convolutions in channels-last order."),
         click.option("--pair-rules", default="tflite-cpu", show_default=True, metavar="NAME|FILE",
                      help="Strategy pairs: a backend's rules, or a TOML file of your own."),
         click.option("--time-limit", type=float, default=60.0, show_default=True, metavar="S",

@@ -146,6 +146,61 @@ def coverage(
     _show(json_path, "Models captured, and no FLOP unknown", COLUMNS, lines(rows), text_columns=3)
 
 
+@command.command()
+@click.option("--workload", "workloads", multiple=True,
+              help="Only these workloads of the page; repeat for several.")  # fmt: skip
+@_outputs
+def comparison(*, workloads: tuple[str, ...], output: str | None, json_path: str | None) -> None:
+    """Every strategy and the optimum on well-known models: bytes, launches, seconds, memory."""
+    _check(output, json_path)
+    from fuseline.validate.comparison import WORKLOADS, compare_all
+    from fuseline.validate.comparison_page import COLUMNS, encode, lines, page
+
+    total = len(workloads) or len(WORKLOADS)
+    found = tuple(_progress(compare_all(workloads), total=total))
+    _write(output, lambda: page(found, version("torch")).encode())
+    _write(json_path, lambda: encode(found))
+    _show(json_path, "Strategies compared", COLUMNS, lines(found), text_columns=2)
+
+
+@command.command("optimal")
+@_models
+@click.option("--resume", metavar="FILE",
+              help="Keep rows in FILE (JSON lines) as they come; do not repeat those in it.",
+)  # fmt: skip
+@_outputs
+def proofs(
+    *, models: tuple[str, ...], resume: str | None, output: str | None, json_path: str | None
+) -> None:
+    """How good the proofs of 'optimal' are across the zoos. Takes minutes."""
+    _check(output, json_path)
+    check_writable(resume)
+    from fuseline.validate.optimal import check_models, models_of_sweep, prove_all
+    from fuseline.validate.optimal_page import SUMMARY, encode, page, summary
+
+    check_models(models)
+    chosen = models or models_of_sweep()
+    proven = prove_all(chosen, Path(resume) if resume else None)
+    rows = tuple(row for found in _progress(proven, total=len(chosen)) for row in found)
+    _write(output, lambda: page(rows, _versions()).encode())
+    _write(json_path, lambda: encode(rows, _versions()))
+    _show(json_path, "Proofs of 'optimal'", SUMMARY, summary(rows), text_columns=1)
+
+
+@command.command()
+@_outputs
+def compilers(*, output: str | None, json_path: str | None) -> None:
+    """Rule models and optima against compilers, papers and a prototype. Takes a minute or two."""
+    _check(output, json_path)
+    from fuseline.validate.compilers import compare_compilers
+    from fuseline.validate.compilers_page import COLUMNS, encode, lines, page
+
+    (found,) = tuple(compare_compilers() for _ in _progress((None,)))
+    _write(output, lambda: page(found, version("torch")).encode())
+    _write(json_path, lambda: encode(found))
+    _show(json_path, "Kernels and bytes, ours and theirs", COLUMNS, lines(found), text_columns=3)
+
+
 def _versions() -> dict[str, str]:
     """What was captured, and by which torch."""
     found = {}

@@ -14,8 +14,9 @@ A value is held from when it starts until the last op in the group that reads it
     held(v)  = bytes of v * min(1, most of (start of reader - lag - start of v + hold))
     nbytes   = parameters + sum of held(v) + what ops keep inside (keys and values, running sums)
 
-What comes from outside the group starts just in time for the first op that takes it. The sum takes
-all values at their fullest at once, so the figure is enough, and may be more than enough.
+What is made outside the group is read from memory, in the order that its readers in the group like
+and just in time for the first (`walk.py`): who made it, and who else reads it, does not matter. The
+sum takes all values at their fullest at once, so the figure is enough, and may be more than enough.
 `docs/working-set.md` has the table of lags and examples by hand.
 """
 
@@ -24,19 +25,12 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from math import lcm
-from typing import NamedTuple
 
-from fuseline.costs.streams import find_streams
-from fuseline.graph import ITEM_BYTES, Flow, Graph, Op, OpClass, Tensor
-
-
-class _Timed(NamedTuple):
-    """A read with its `lag` and `hold` in ticks; all of a value takes the same number of them."""
-
-    value: int
-    writer: int
-    lag: int
-    hold: int
+from fuseline.costs.needs import kept_inside
+from fuseline.costs.runs import Runs, Value
+from fuseline.costs.tiles import Tiles
+from fuseline.costs.walk import Walk
+from fuseline.graph import Flow, Graph
 
 
 class WorkingSets:
@@ -55,24 +49,11 @@ class WorkingSets:
     """
 
     def __init__(self, graph: Graph) -> None:
-        streams = find_streams(graph)
-        self._ticks = lcm(*{read.count for reads in streams.reads for read in reads})
-        self._reads = [  # lags and holds as whole ticks: all of a value takes `_ticks` of them
-            [
-                _Timed(
-                    r.value,
-                    r.writer,
-                    r.lag * self._ticks // r.count,
-                    r.hold * self._ticks // r.count,
-                )
-                for r in reads
-            ]
-            for reads in streams.reads
-        ]
-        self._nbytes = streams.nbytes
-        self._numels = streams.numels
-        self._kept = list(streams.kept)
         self._graph = graph
+        self._runs = Runs(graph)
+        self._tiles = Tiles(graph, self._runs.operands)
+        self._least = [tuple(self._runs.least(op.id).items()) for op in graph.ops]
+        self._kept = [kept_inside(graph, op) if op.is_compute else 0 for op in graph.ops]
         self._shared: list[list[Flow]] = [[] for _ in graph.ops]
         self._place_parameters()
 
@@ -92,54 +73,32 @@ class WorkingSets:
 
     def nbytes(self, ops: Sequence[int]) -> int:
         """What the group of `ops` holds at once [bytes]; each op is named once, in any order."""
-        kept, every, ticks = self._kept, self._reads, self._ticks
-        starts: dict[int, int] = {}
-        total = 0
-        held: dict[int, int] = {}
-        outside: dict[int, tuple[int, int]] = {}
-        for op in sorted(ops):
-            total += kept[op]
-            reads = every[op]
-            start = 0
-            for _, writer, lag, _ in reads:
-                if writer in starts and (ready := starts[writer] + lag) > start:
-                    start = ready
-            starts[op] = start
-            for value, writer, lag, hold in reads:
-                first = start - lag
-                if writer in starts:
-                    wait = first - starts[writer] + hold
-                    if wait > held.get(value, 0):
-                        held[value] = wait
-                elif value in outside:
-                    came, gone = outside[value]
-                    outside[value] = min(came, first), max(gone, first + hold)
-                else:
-                    outside[value] = first, first + hold
-        for value, (came, gone) in outside.items():
-            held[value] = gone - came
-        sizes = self._nbytes
-        for value, wait in held.items():
-            total += sizes[value] if wait >= ticks else -(-sizes[value] * wait // ticks)
-        return total + self._shared_by(ops)
+        walk = Walk(self._runs, sorted(ops))
+        total = walk.sums + self._shared_by(ops)
+        for op in ops:
+            total += self._kept[op]
+        ticks = lcm(*{read.count for reads, _ in walk.steps for _, read in reads})
+        for value, waited in _waits(walk, ticks).items():
+            size = walk.sizes[value]
+            total += size if waited >= ticks else -(-size * waited // ticks)
+        return total
 
     def resident(self, ops: Iterable[int]) -> int:
         """No more than any group holds that has all of `ops` in it [bytes].
 
-        Parameters, what ops keep inside, and of every value what its reader needs at once: never
-        more than `nbytes`, and never less for more ops.
+        Parameters, keys and values that ops make inside, and of every value the most that one
+        reader needs at once in whatever order it comes: never more than `nbytes`, and never less
+        for more ops.
         """
         ops = tuple(ops)
         total = 0
-        held: dict[int, int] = {}
+        held: dict[Value, int] = {}
         for op in ops:
             total += self._kept[op]
-            for value, _, _, hold in self._reads[op]:
-                if hold > held.get(value, 0):
-                    held[value] = hold
-        for value, hold in held.items():
-            total += -(-self._nbytes[value] * hold // self._ticks)
-        return total + self._shared_by(ops)
+            for value, nbytes in self._least[op]:
+                if nbytes > held.get(value, 0):
+                    held[value] = nbytes
+        return total + sum(held.values()) + self._shared_by(ops)
 
     def _shared_by(self, ops: Iterable[int]) -> int:
         """Bytes of parameters that several ops of the graph read [bytes]."""
@@ -157,61 +116,34 @@ class WorkingSets:
         prologue), after it (a row epilogue), or both. Attention: a row of the query, a row of its
         result, and two statistics; scores are taken as they come.
         """
-        graph_ops = self._graph.ops
-        inside = sorted(op for op in set(ops) if graph_ops[op].is_compute)
-        above = self._upstream(inside)
-        cores = [op for op in inside if graph_ops[op].op_class in _CORES]
-        ahead: set[int] = set().union(*(above[core] for core in cores))
-        scores = {op for op in ahead if cores[0] in above[op]} if len(cores) > 1 else set()
-        rows = {True: 0, False: 0}  # before the core, and after it or without one
-        for op in inside:
-            if graph_ops[op].op_class is OpClass.REDUCTION and op not in scores:
-                side = op in ahead
-                rows[side] = max(rows[side], self._live_row(graph_ops[op], inside, above))
-        attends = len(cores) > 1 or any(graph_ops[op].op_class is OpClass.ATTENTION for op in cores)
-        return sum(rows.values()) + (self._attended(cores[0], cores[-1]) if attends else 0)
-
-    def _upstream(self, inside: list[int]) -> dict[int, set[int]]:
-        """For each op of the group those of the group whose results it needs."""
-        found: dict[int, set[int]] = {}
-        for op in inside:
-            writers = {read.writer for read in self._reads[op] if read.writer in found}
-            found[op] = writers.union(*(found[writer] for writer in writers))
-        return found
-
-    def _live_row(self, reduction: Op, inside: list[int], above: dict[int, set[int]]) -> int:
-        """A row of each value of the domain that outlives the statistics of `reduction` [bytes]."""
-        tensors = self._graph.tensors
-        if not reduction.row_numel:
-            return 0
-        domain = tensors[(*reduction.inputs, *reduction.parameters)[0]].numel
-        again = tensors[reduction.outputs[0]].numel == domain if reduction.outputs else False
-        before = above[reduction.id] | {reduction.id}
-        known = {
-            read.value
-            for op in inside
-            for read in self._reads[op]
-            if op in before or read.writer in above[reduction.id]
-        }
-        wanted = {
-            read.value
-            for op in inside
-            for read in self._reads[op]
-            if reduction.id in above[op] or (again and op == reduction.id)
-        }
-        live = [value for value in known & wanted if self._numels[value] == domain]
-        return sum(self._nbytes[value] * reduction.row_numel // domain for value in live)
-
-    def _attended(self, scores: int, values: int) -> int:
-        """A row of the query, a row of the result, and its largest score and sum [bytes]."""
-        tensors, ops = self._graph.tensors, self._graph.ops
-        query, result = ops[scores].inputs[:1], ops[values].outputs[:1]
-        rows = sum(_row_nbytes(tensors[tensor]) for tensor in (*query, *result))
-        return rows + sum(2 * ITEM_BYTES[tensors[tensor].dtype] for tensor in result)
+        return self._tiles.nbytes(ops)
 
 
-def _row_nbytes(tensor: Tensor) -> int:
-    return ITEM_BYTES[tensor.dtype] * (tensor.shape[-1] if tensor.shape else 1)
+def _waits(walk: Walk, ticks: int) -> dict[Value, int]:
+    """How long each value is held, from when it starts until its last reader has done [ticks].
 
-
-_CORES = frozenset({OpClass.CONTRACTION, OpClass.ATTENTION})
+    All of a value takes `ticks` to pass.
+    """
+    starts: dict[Value, int] = {}
+    waits: dict[Value, int] = {}
+    came: dict[Value, int] = {}  # from outside: just in time for the first, gone after the last
+    gone: dict[Value, int] = {}
+    for reads, makes in walk.steps:
+        start = 0
+        timed = []
+        for value, read in reads:
+            pace = ticks // read.count
+            lag = read.lag * pace
+            timed.append((value, lag, read.hold * pace))
+            if value in starts and (ready := starts[value] + lag) > start:
+                start = ready
+        for value, lag, hold in timed:
+            first = start - lag
+            if value in starts:
+                waits[value] = max(waits.get(value, 0), first - starts[value] + hold)
+            else:
+                came[value] = min(came.get(value, first), first)
+                gone[value] = max(gone.get(value, first), first + hold)
+        for value, _ in makes:
+            starts[value] = start
+    return waits | {value: gone[value] - came[value] for value in came}

@@ -21,8 +21,7 @@ class Settings:
     (None: no limit), `objective` what is to be least, `bytes` or `seconds` on `device`, launched by
     `launch` (`eager` or `graph`), float32 contractions as tfloat32 where `tf32`. It may search for
     `seconds` [s] and look at `most_groups` groups; `progress` is told each step by name and count.
-    Of `pairs`: `pair_rules` names a rule file. Of `inductor`: `layout_optimization` keeps
-    convolutions in channels-last order.
+    Of `pairs`: `pair_rules` names a rule file.
     """
 
     rules: str = "T"
@@ -35,7 +34,6 @@ class Settings:
     most_groups: int = 1_000_000
     progress: Callable[[str, int], None] = _silent
     pair_rules: str = "tflite-cpu"
-    layout_optimization: bool = False
 
     def __post_init__(self) -> None:
         if self.on_chip is not None and self.on_chip <= 0:

@@ -1,4 +1,6 @@
-"""What-ifs: one capture, asked again with another dtype, packed weights or another batch."""
+"""What-ifs: one capture, asked again with another dtype, packed weights or another batch, or with
+the copies that Inductor makes to run convolutions in channels-last order.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +9,7 @@ from dataclasses import dataclass
 
 from fuseline.costs import with_batch, with_dtype, with_weight_only
 from fuseline.errors import InputError, did_you_mean
+from fuseline.fusion.inductor import with_layout_copies
 from fuseline.graph import Graph
 from fuseline.report.device_rows import MemoryRow
 from fuseline.report.rows import Result
@@ -27,10 +30,17 @@ def _batched(graph: Graph, value: str) -> Graph:
     return with_batch(graph, int(value))
 
 
+def _laid_out(graph: Graph, value: str) -> Graph:
+    if value != "channels_last":
+        raise InputError(f"cannot lay out as '{value}': only channels_last")
+    return with_layout_copies(graph)
+
+
 _CHANGES: dict[str, Callable[[Graph, str], Graph]] = {
     "dtype": with_dtype,
     "weights": _packed,
     "batch": _batched,
+    "layout": _laid_out,
 }
 
 

@@ -75,6 +75,12 @@ class Kernels:
         for place, op in enumerate(self.ops):
             if any(flow.reader == OUTSIDE for flow in graph.flows.written_by[op.id]):
                 self.kept |= 1 << place
+        self._sizes = [prod(domain_of(graph, op)) for op in self.ops]
+        self._rows = {  # of any reduction: a value a row is spread over no others
+            (row_of(graph, op), self._sizes[place])
+            for place, op in enumerate(self.ops)
+            if self.parts[place] is Part.ROWS
+        }
         self.templates = self._find_templates() if rules.attention else {}
         self.class_allowed, self.class_barred = self._judge_links()
         self.cores = sum(1 << n for n, part in enumerate(self.parts) if part in _CORES)
@@ -137,8 +143,9 @@ class Kernels:
             return link.whole
         if reading is Reading.DOMAIN:
             return link.whole and link.fills
-        spreads = self.parts[c] is Part.ROWS or self.ops[c].op_class is OpClass.ELEMENTWISE
-        return link.whole and bool(link.spread) and spreads
+        if not link.whole or (link.spread, self._sizes[c]) not in self._rows:
+            return False
+        return self.parts[c] is Part.ROWS or self.ops[c].op_class is OpClass.ELEMENTWISE
 
     @property
     def fits(self) -> bool:

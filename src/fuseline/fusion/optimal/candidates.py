@@ -74,12 +74,12 @@ def _grow(units: Units, root: int, room: _Room, found: list[Candidate]) -> None:
     if not near:
         return
     seen = {1 << root}
-    pending = [_Grown(1 << root, near, units.barred[root], units.descendants[root],
+    pending = [Grown(1 << root, near, units.barred[root], units.descendants[root],
                       units.ancestors[root], units.prices[root])]  # fmt: skip
     while pending and room.left > 0:
         group = pending.pop()
         for unit in bits(group.near & ~group.barred):
-            larger = _add(units, group, unit, later)
+            larger = add_unit(units, group, unit, later)
             if larger is None or larger.units in seen:
                 continue
             seen.add(larger.units)
@@ -90,7 +90,7 @@ def _grow(units: Units, root: int, room: _Room, found: list[Candidate]) -> None:
                 found.append(Candidate(larger.units, larger.nbytes))
 
 
-class _Grown(NamedTuple):
+class Grown(NamedTuple):
     """A connected convex group on the way: its neighbours, what may not join it, all that depends
     on it and all that it depends on, and the bytes it moves.
     """
@@ -103,7 +103,7 @@ class _Grown(NamedTuple):
     nbytes: int
 
 
-def _add(units: Units, group: _Grown, unit: int, later: int) -> _Grown | None:
+def add_unit(units: Units, group: Grown, unit: int, later: int) -> Grown | None:
     """`group` with `unit` and all on paths between; None where one of them may not join."""
     _, near, barred, below, above, nbytes = group
     below |= units.descendants[unit]
@@ -120,4 +120,4 @@ def _add(units: Units, group: _Grown, unit: int, later: int) -> _Grown | None:
     if larger & barred:
         return None
     nbytes = units.price_with(group.units, nbytes, added)
-    return _Grown(larger, near & ~larger & later, barred, below, above, nbytes)
+    return Grown(larger, near & ~larger & later, barred, below, above, nbytes)

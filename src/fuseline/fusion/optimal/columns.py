@@ -17,11 +17,12 @@ import numpy as np
 
 from fuseline.fusion.compute import bits
 from fuseline.fusion.optimal.certificate import Certificate
-from fuseline.fusion.optimal.search import Progress, Scale, _Problem, _Solver
+from fuseline.fusion.optimal.search import Problem, Progress, Scale, Solver
 from fuseline.fusion.optimal.units import Units
 
 _FEW = 3_000  # groups that the solver takes at once
 _ADDED = 1_500  # groups added a round
+_ROUND = 2.0  # s that a round may take
 _STEPS = 1 << 10  # of a unit of cost in which a certificate states its prices
 
 
@@ -45,37 +46,69 @@ class Columns:
         self._units = units
         self._groups = groups
         self._nbytes = nbytes
+        self._singles = [place for place, group in enumerate(groups) if group & (group - 1) == 0]
         self._scale = Scale(gcd(*nbytes) or 1, len(units))
         self._costs = [self._scale.cost(moved) for moved in nbytes]
         members = [list(bits(group)) for group in groups]
-        self._flat = np.concatenate([np.array(m, dtype=np.int64) for m in members])
+        self._flat = np.array([unit for m in members for unit in m], dtype=np.int64)
         sizes = np.array([len(m) for m in members], dtype=np.int64)
-        self._starts = np.concatenate([[0], np.cumsum(sizes)[:-1]])
+        self._starts = np.cumsum(sizes) - sizes
 
     def choose(self, first: Iterable[int], deadline: float, progress: Progress) -> Chosen:
         """The cheapest choice, until `deadline` (`time.monotonic`). Groups in `first` are looked at
         from the start.
         """
-        active = self._begin(first)
-        while True:
-            chosen, certificate, proven = self._solve(active, deadline, progress)
-            if certificate is None or monotonic() > deadline:
-                return self._answer(chosen, None, is_best=False)
+        if not self._groups:
+            return Chosen((), 0, 0, is_best=True)
+        active, certificate = self._converge(first, deadline, progress)
+        halfway = monotonic() + (deadline - monotonic()) / 2
+        best, found, proven = self._solve(active, halfway, progress)
+        certificate = certificate or found
+        if certificate is None:
+            return self._answer(best, None, is_best=False)
+        certificate = self._repaired(certificate)
+        bound = self._scale.least(certificate.bound)
+        gap = self._cost(best) - certificate.bound
+        if gap <= 0:
+            return self._answer(best, bound, is_best=True)
+        close = np.flatnonzero(self._lacks(certificate) < gap * _STEPS).tolist()
+        if not (proven and set(close) <= set(active)):
+            chosen, _, proven = self._solve(sorted({*close, *best}), deadline, progress)
+            best = min((best, chosen), key=self._cost)
+        return self._answer(best, bound, is_best=proven)
+
+    def _converge(
+        self, first: Iterable[int], deadline: float, progress: Progress
+    ) -> tuple[list[int], Certificate | None]:
+        """Few groups, and prices of units that hold for all, or did when time ran out for most."""
+        active, certificate = self._begin(first), None
+        while len(active) < len(self._groups) and monotonic() < deadline:
+            soon = min(deadline, monotonic() + _ROUND)  # a choice may wait, prices are enough
+            _, found, _ = self._solve(active, soon, progress)
+            if found is None:
+                break
+            certificate = found
             lacks = self._lacks(certificate)
             wrong = np.flatnonzero(lacks < 0)
             if not len(wrong):
                 break
             worst = wrong[np.argsort(lacks[wrong], kind="stable")[:_ADDED]]
             active = sorted({*active, *worst.tolist()})
-        bound = self._scale.least(certificate.bound)
-        gap = sum(self._costs[place] for place in chosen) - certificate.bound
-        if gap <= 0:
-            return self._answer(chosen, bound, is_best=True)
-        close = np.flatnonzero(lacks < gap * _STEPS).tolist()
-        if set(close) <= set(active):
-            return self._answer(chosen, bound, is_best=proven)
-        better, _, proven = self._solve(sorted({*close, *chosen}), deadline, progress)
-        return self._answer(better, bound, is_best=proven)
+        return active, certificate
+
+    def _repaired(self, certificate: Certificate) -> Certificate:
+        """Where a group is worth more than it costs, its first unit gives way."""
+        prices = list(certificate.prices)
+        for place in np.flatnonzero(self._lacks(certificate) < 0).tolist():
+            group = self._groups[place]
+            worth = Certificate(tuple(prices), certificate.cuts, certificate.penalties).worth(group)
+            over = worth - self._costs[place] * _STEPS
+            if over > 0:
+                prices[next(iter(bits(group)))] -= over
+        return Certificate(tuple(prices), certificate.cuts, certificate.penalties)
+
+    def _cost(self, places: list[int]) -> int:
+        return sum(self._costs[place] for place in places)
 
     def _begin(self, first: Iterable[int]) -> list[int]:
         if len(self._groups) <= _FEW:
@@ -91,9 +124,10 @@ class Columns:
         self, active: list[int], deadline: float, progress: Progress
     ) -> tuple[list[int], Certificate | None, bool]:
         """Places of the groups chosen among `active`, prices of units, whether none is better."""
+        active = sorted({*self._singles, *active})  # what the solver falls back on
         groups = [self._groups[place] for place in active]
         costs = [self._costs[place] for place in active]
-        solver = _Solver(self._units, _Problem(groups, costs, self._scale), deadline, progress)
+        solver = Solver(self._units, Problem(groups, costs, self._scale), deadline, progress)
         chosen, certificate, proven = solver.run()
         place_of = dict(zip(groups, active, strict=True))
         return [place_of[group] for group in chosen], certificate, proven

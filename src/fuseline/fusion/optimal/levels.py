@@ -23,7 +23,7 @@ from fuseline.costs.working_set import WorkingSets
 from fuseline.fusion.compute import bits
 from fuseline.fusion.ladder.kernel import Kernels
 from fuseline.fusion.ladder.rules import STREAMS, RuleSet
-from fuseline.fusion.optimal.candidates import _add, _Grown
+from fuseline.fusion.optimal.candidates import Grown, add_unit
 from fuseline.fusion.optimal.merge import merge
 from fuseline.fusion.optimal.units import Units
 from fuseline.graph import Graph
@@ -90,6 +90,7 @@ class Grain:
             if ops & (ops - 1):
                 streams = (op for op in bits(ops) if sizes.kernels.parts[op] in STREAMS)
                 self._moved |= sum(1 << op for op in streams)
+        self.is_exact = len(members) == len(sizes.kernels.ops)  # no group is out of reach
 
     def need(self, units: int) -> int | None:
         """The on-chip memory from which a group is a kernel [bytes]; None where it never is."""
@@ -125,13 +126,13 @@ class Growth:
         self._left = most
         self._tick = tick
         self._seen: set[int] = set()
-        self._pending: list[list[_Grown]] = [[] for _ in capacities]
+        self._pending: list[list[Grown]] = [[] for _ in capacities]
         units = grain.units
         self.found = [Sized(1 << unit, price, 0) for unit, price in enumerate(units.prices)]
         for unit, price in enumerate(units.prices):
             later = units.allowed[unit] & (-1 << unit)
             if later:
-                lone = _Grown(1 << unit, later, units.barred[unit], units.descendants[unit],
+                lone = Grown(1 << unit, later, units.barred[unit], units.descendants[unit],
                               units.ancestors[unit], price)  # fmt: skip
                 self._pending[0].append(lone)
 
@@ -144,11 +145,11 @@ class Growth:
             self._grow(pending.pop(), level)
         return True
 
-    def _grow(self, group: _Grown, level: int) -> None:
+    def _grow(self, group: Grown, level: int) -> None:
         grain = self._grain
         root = group.units & -group.units
         for unit in bits(group.near & ~group.barred):
-            larger = _add(grain.units, group, unit, -root)
+            larger = add_unit(grain.units, group, unit, -root)
             if larger is None or larger.units in self._seen:
                 continue
             self._seen.add(larger.units)
@@ -157,7 +158,7 @@ class Growth:
                 self._tick(len(self._seen))
             self._place(larger, level)
 
-    def _place(self, group: _Grown, level: int) -> None:
+    def _place(self, group: Grown, level: int) -> None:
         """Keep a group as a candidate, and to grow from, if any capacity allows either."""
         grain, sizes = self._grain, self._grain.sizes
         ops = grain.units.ops_of(group.units)

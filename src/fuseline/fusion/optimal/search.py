@@ -9,6 +9,7 @@ from time import monotonic
 
 from fuseline.fusion.compute import bits
 from fuseline.fusion.ladder.kernel import Kernels
+from fuseline.fusion.ladder.rules import RULE_SETS
 from fuseline.fusion.optimal.candidates import Candidate, Candidates, enumerate_candidates
 from fuseline.fusion.optimal.certificate import Certificate, certify
 from fuseline.fusion.optimal.cuts import Cut, cut_cycle, find_cycle
@@ -74,12 +75,12 @@ def search(
     found = _candidates(units, limits, progress)
     objectives = [objective(candidate) for candidate in found.groups]
     scale = Scale(gcd(*objectives) or 1, len(units) if count_launches else 0)
-    problem = _Problem(
+    problem = Problem(
         [candidate.units for candidate in found.groups],
         [scale.cost(value) for value in objectives],
         scale,
     )
-    solver = _Solver(units, problem, deadline, progress)
+    solver = Solver(units, problem, deadline, progress)
     chosen, certificate, proven = solver.run()
     price = dict(zip(problem.groups, objectives, strict=True))
     total = sum(price[group] for group in chosen)
@@ -92,33 +93,47 @@ def search(
 
 
 def _candidates(units: Units, limits: Limits, progress: Progress) -> Candidates:
-    """All legal groups. Where a capacity allows too many, those of T and the best of what can be
+    """All legal groups. Where there are too many, those of a lower rung and the best of what can be
     met in half of the time: a plan, but no bound.
     """
     half = monotonic() + limits.seconds / 2
     found = enumerate_candidates(
         units, limits.groups, lambda count: progress("groups", count), half
     )
-    if found.complete or not units.kernels.fits:
+    if found.complete:
         return found
-    kernels = units.kernels
-    plain = Units(Kernels(kernels.graph, kernels.rules), units.members)
-    base = enumerate_candidates(plain, limits.groups, lambda _: None)
-    known = {candidate.units for candidate in base.groups}
+    base = _lower_rungs(units, limits)
+    known = {group.units for group in base}
 
     def saved(candidate: Candidate) -> int:
         return sum(units.prices[unit] for unit in bits(candidate.units)) - candidate.nbytes
 
-    more = sorted((c for c in found.groups if c.units not in known), key=saved, reverse=True)
-    return Candidates((*base.groups, *more[:_MOST_UNPROVEN]), complete=False)
+    others = (group for group in found.groups if group.units not in known)
+    more = sorted(others, key=saved, reverse=True)
+    return Candidates((*base, *more[:_MOST_UNPROVEN]), complete=False)
+
+
+def _lower_rungs(units: Units, limits: Limits) -> list[Candidate]:
+    """All groups of the highest rung below that can be met at all; at least each unit alone."""
+    kernels = units.kernels
+    names = list(RULE_SETS)
+    below = names[: names.index(kernels.rules.name)]
+    for name in reversed(below):
+        rung = Units(Kernels(kernels.graph, RULE_SETS[name]), units.members)
+        found = enumerate_candidates(
+            rung, limits.groups // 10, lambda _: None, monotonic() + limits.seconds / 10
+        )
+        if found.complete:
+            return list(found.groups)
+    return [Candidate(1 << unit, units.prices[unit]) for unit in range(len(units))]
 
 
 _MOST_UNPROVEN = 20_000
-"""Groups beyond those of T that are chosen among where not all can be: those that save most."""
+"""Groups beyond those of a lower rung that are chosen among where not all can be: those that save most."""
 
 
 @dataclass(frozen=True, slots=True)
-class _Problem:
+class Problem:
     """Candidates (bitsets of units) and their costs."""
 
     groups: list[int]
@@ -126,12 +141,10 @@ class _Problem:
     scale: Scale
 
 
-class _Solver:
+class Solver:
     """Chooses part by part; parts whose choices make a cycle are joined and chosen again."""
 
-    def __init__(
-        self, units: Units, problem: _Problem, deadline: float, progress: Progress
-    ) -> None:
+    def __init__(self, units: Units, problem: Problem, deadline: float, progress: Progress) -> None:
         self._units = units
         self._problem = problem
         self._deadline = deadline

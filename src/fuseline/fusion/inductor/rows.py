@@ -1,0 +1,343 @@
+"""Ops over rows: reductions, and the loops that read what they leave."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from itertools import product
+from math import prod
+
+from fuseline.fusion.inductor.access import Access, Dims
+from fuseline.fusion.inductor.job import Job
+from fuseline.fusion.inductor.kernels import Kernels
+from fuseline.fusion.inductor.lowered import Column, Expression, unify
+from fuseline.fusion.inductor.lowering import Recipe, Step
+from fuseline.graph import ITEM_BYTES, Kind, Op, Tensor
+
+_CHANNEL = 1
+_PER_CHANNEL = frozenset({Kind.BATCHNORM, Kind.GROUPNORM, Kind.INSTANCENORM})
+
+
+@dataclass(frozen=True, slots=True)
+class Loop:
+    """One loop over the reduced operand: its stride there, in the result, in the numbers of the
+    rows, and in a parameter that runs along the axes of the operand.
+    """
+
+    size: int
+    source: int
+    result: int
+    row: int
+    axis: int
+    inside: int  # elements of the axis that one step of it skips: more than 1 where it is split
+    reduced: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Rows:
+    """The loops of an op over rows: over the rows in the order of the operand, then inside one."""
+
+    loops: tuple[Loop, ...]
+    reduced: int
+    keeps_elements: bool
+
+    @classmethod
+    def of(
+        cls, axes: tuple[int, ...] | None, row_numel: int | None, source: Tensor, result: Tensor
+    ) -> Rows | None:
+        """Rows of `row_numel` elements along `axes`; None where the tensors have no such rows."""
+        if axes is None or not row_numel or any(axis >= len(source.shape) for axis in axes):
+            return None
+        length = prod(source.shape[axis] for axis in axes)
+        blocks = length // row_numel
+        if blocks * row_numel != length:
+            return None
+        keeps = result.shape == source.shape
+        parts = _parts(source, axes, blocks)
+        if parts is None:
+            return None
+        kept = sorted((p for p in parts if not p[3]), key=lambda p: -source.strides[p[0]])
+        inner = sorted((p for p in parts if p[3]), key=lambda p: -source.strides[p[0]])
+        numbers = _row_strides(kept)
+        strides = _result_strides(result, source, axes) if not keeps else result.strides
+        if strides is None:
+            return None
+        loops = tuple(
+            Loop(
+                size=size,
+                source=source.strides[axis] * inside,
+                result=strides[axis] * inside,
+                row=numbers.get((axis, inside), 0),
+                axis=axis,
+                inside=inside,
+                reduced=reduced,
+            )
+            for axis, size, inside, reduced in (*kept, *inner)
+        )
+        return cls(loops, len(inner), keeps)
+
+    @property
+    def sizes(self) -> tuple[int, ...]:
+        """Sizes of the loops."""
+        return tuple(loop.size for loop in self.loops)
+
+    @property
+    def length(self) -> int:
+        """Elements of one row."""
+        return prod(loop.size for loop in self.loops if loop.reduced)
+
+    @property
+    def numel(self) -> int:
+        """Number of rows."""
+        return prod(loop.size for loop in self.loops if not loop.reduced)
+
+
+_Part = tuple[int, int, int, bool]
+"""(axis, size, elements of the axis a step skips, whether it is inside a row)."""
+
+
+def _parts(source: Tensor, axes: tuple[int, ...], blocks: int) -> list[_Part] | None:
+    """The axes of the operand, the first reduced one split where a row is a block of it."""
+    parts: list[_Part] = []
+    for axis, size in enumerate(source.shape):
+        if axis in axes and blocks > 1:
+            if size % blocks:
+                return None
+            parts.append((axis, blocks, size // blocks, False))
+            parts.append((axis, size // blocks, 1, True))
+            blocks = 1
+        else:
+            parts.append((axis, size, 1, axis in axes))
+    return [part for part in parts if part[1] != 1]
+
+
+def _row_strides(kept: Sequence[_Part]) -> dict[tuple[int, int], int]:
+    """Strides of one number a row, dense in the order of the loops."""
+    strides: dict[tuple[int, int], int] = {}
+    numel = 1
+    for axis, size, inside, _ in reversed(kept):
+        strides[axis, inside] = numel
+        numel *= size
+    return strides
+
+
+def _result_strides(
+    result: Tensor, source: Tensor, axes: tuple[int, ...]
+) -> tuple[int, ...] | None:
+    """Strides of a result of one element a row, by axis of the operand."""
+    if len(result.shape) == len(source.shape):
+        return result.strides
+    left = iter(result.strides)
+    if len(result.shape) != len(source.shape) - len(axes):
+        return None
+    return tuple(0 if axis in axes else next(left) for axis in range(len(source.shape)))
+
+
+@dataclass(slots=True)
+class _Walk:
+    """The steps of one op so far: where its elements are, and what is known of every row."""
+
+    kernels: Kernels
+    op: Op
+    recipe: Recipe
+    operands: tuple[Tensor, ...]
+    result: Tensor
+    rows: Rows
+    ops: dict[int, int]  # what computing an element computes
+    elements: dict[Loop, int] | None = None  # strides in `buffer`, once elements are kept there
+    buffer: int = -1
+    numbers: int | None = None  # the buffer of one number a row
+
+    def element(self, loops: Sequence[Loop]) -> Column:
+        """What reading an element reads, over `loops`."""
+        sizes = [loop.size for loop in loops]
+        if self.elements is None:
+            strides = [loop.source for loop in loops]
+            return self.kernels.load(self.operands[0], strides, sizes, self.op.id)
+        strides = [self.elements[loop] for loop in loops]
+        dims = tuple(zip(sizes, strides, strict=True))
+        return dims, (Access(self.buffer, tuple(strides)),)
+
+    def number(self, loops: Sequence[Loop]) -> list[Column]:
+        """What reading the number of a row reads, over `loops`."""
+        if self.numbers is None:
+            return []
+        dims = tuple((loop.size, loop.row) for loop in loops)
+        return [(dims, (Access(self.numbers, tuple(loop.row for loop in loops)),))]
+
+
+def lower_rows(job: Job, rows: Rows) -> None:
+    """Run the steps of a recipe: reductions are nodes, what is made of them an expression."""
+    kernels, op, recipe = job.kernels, job.op, job.recipe
+    ops = {**kernels.operations(job.operands[0]), op.id: recipe.operations}
+    walk = _Walk(kernels, op, recipe, job.operands, job.results[0], rows, ops)
+    steps = recipe.steps
+    if rows.length < kernels.limits.unrolled_row and rows.numel > 1:
+        _write_out(walk)
+        return
+    if Step.KEPT_ROW in steps and not _takes_two_passes(walk):
+        steps = steps[2:]
+    if not kernels.limits.stores_transcendental:
+        steps = tuple(step for step in steps if step is not Step.KEPT)
+    for place, step in enumerate(steps):
+        if step is Step.REDUCE:
+            _reduce(walk, is_result=place == len(steps) - 1)
+        else:
+            _AFTER[step](walk)
+
+
+def _takes_two_passes(walk: _Walk) -> bool:
+    return walk.rows.numel > 1 and walk.rows.length <= walk.kernels.limits.two_pass_row
+
+
+def _write_out(walk: _Walk) -> None:
+    """x[0] + x[1] + ... of short rows  -->  the result, which loads all elements of its row."""
+    rows = walk.rows
+    if Step.KEPT in walk.recipe.steps and walk.kernels.limits.stores_transcendental:
+        order = sorted(rows.loops, key=lambda loop: -loop.source)
+        _keep_elements(walk, _whole_rows(walk, order))
+    order = sorted(rows.loops, key=lambda loop: -loop.result)
+    if not rows.keeps_elements:
+        order = [loop for loop in order if not loop.reduced]
+    columns = _whole_rows(walk, order)
+    if rows.keeps_elements:
+        columns.insert(0, walk.element(order))
+        columns += [_parameter(walk, operand, order) for operand in walk.operands[1:]]
+    ops = {**walk.ops, walk.op.id: walk.recipe.operations * rows.length}
+    _define(walk, tuple((loop.size, loop.result) for loop in order), columns, ops)
+
+
+def _whole_rows(walk: _Walk, order: Sequence[Loop]) -> list[Column]:
+    """What reading every element of a row reads, over loops `order`."""
+    source, kept = walk.operands[0], walk.elements
+    sizes = [loop.size for loop in order]
+    along = {loop: loop.source if kept is None else kept[loop] for loop in walk.rows.loops}
+    strides = tuple(0 if loop.reduced else along[loop] for loop in order)
+    inner = [loop for loop in walk.rows.loops if loop.reduced]
+    columns: list[Column] = []
+    for place in product(*(range(loop.size) for loop in inner)):
+        skipped = sum(index * along[loop] for index, loop in zip(place, inner, strict=True))
+        if kept is None:
+            tap = replace(source, offset=source.offset + skipped)
+            columns.append(walk.kernels.load(tap, strides, sizes, walk.op.id))
+        else:
+            access = Access(walk.buffer, strides, skipped)
+            columns.append((tuple(zip(sizes, strides, strict=True)), (access,)))
+    return columns
+
+
+def _reduce(walk: _Walk, *, is_result: bool) -> None:
+    """elements (and a number a row)  -->  one number a row."""
+    kernels, rows, result = walk.kernels, walk.rows, walk.result
+    buffer, offset = _rows_buffer(walk), 0
+    written = tuple((loop.size, loop.row) for loop in rows.loops)
+    if is_result:
+        buffer, offset = kernels.allocate(result.nbytes, ITEM_BYTES[result.dtype]), result.offset
+        written = tuple((p.size, 0 if p.reduced else p.result) for p in rows.loops)
+    loops, accesses = unify(
+        written, [walk.element(rows.loops), *walk.number(rows.loops)], walk.op.id
+    )
+    write = Access(buffer, tuple(stride for _, stride in loops), offset)
+    stores = (walk.op.id,) if is_result else ()
+    reduced = _reduced(rows, loops)
+    kernels.add(walk.ops, stores, loops, accesses, write=write, reduced=reduced)
+    walk.numbers = buffer
+    if is_result:
+        kernels.values[result.storage] = buffer
+
+
+def _keep_row(walk: _Walk) -> None:
+    """number a row  -->  another one, stored."""
+    kept = [loop for loop in walk.rows.loops if not loop.reduced]
+    columns = walk.number(kept)
+    buffer = _rows_buffer(walk)
+    loops, accesses = unify(tuple((loop.size, loop.row) for loop in kept), columns, walk.op.id)
+    walk.kernels.add(
+        walk.ops, (), loops, accesses, write=Access(buffer, tuple(stride for _, stride in loops))
+    )
+    walk.numbers = buffer
+
+
+def _keep_elements(walk: _Walk, rows: Sequence[Column] | None = None) -> None:
+    """elements, number a row (or `rows`: all of its elements)  -->  elements, stored."""
+    order = sorted(walk.rows.loops, key=lambda loop: -loop.source)
+    item = ITEM_BYTES[walk.result.dtype]
+    buffer = walk.kernels.allocate(prod(loop.size for loop in order) * item, item)
+    strides: dict[Loop, int] = {}
+    numel = 1
+    for loop in reversed(order):
+        strides[loop] = numel
+        numel *= loop.size
+    dims = tuple((loop.size, strides[loop]) for loop in order)
+    loops, accesses = unify(dims, [walk.element(order), *(rows or walk.number(order))], walk.op.id)
+    walk.kernels.add(
+        walk.ops, (), loops, accesses, write=Access(buffer, tuple(stride for _, stride in loops))
+    )
+    walk.elements, walk.buffer, walk.numbers = strides, buffer, None
+    walk.ops = {walk.op.id: walk.recipe.operations}
+
+
+def _make_row(walk: _Walk) -> None:
+    """number a row  -->  the result, one element a row."""
+    kept = sorted((p for p in walk.rows.loops if not p.reduced), key=lambda p: -p.result)
+    dims = tuple((loop.size, loop.result) for loop in kept)
+    _define(walk, dims, walk.number(kept), {walk.op.id: walk.recipe.operations})
+
+
+def _make_elements(walk: _Walk) -> None:
+    """elements, number a row, parameters  -->  the result."""
+    order = sorted(walk.rows.loops, key=lambda loop: -loop.result)
+    columns = [walk.element(order), *walk.number(order)]
+    if Step.KEPT_ROW in walk.recipe.steps:
+        columns += walk.number(order)  # the mean and the variance: as far as loads go, two
+    columns += [_parameter(walk, operand, order) for operand in walk.operands[1:]]
+    _define(walk, tuple((loop.size, loop.result) for loop in order), columns, walk.ops)
+
+
+_AFTER = {
+    Step.KEPT_ROW: _keep_row,
+    Step.KEPT: _keep_elements,
+    Step.ROW: _make_row,
+    Step.EACH: _make_elements,
+}
+
+
+def _define(walk: _Walk, dims: Dims, columns: Sequence[Column], ops: dict[int, int]) -> None:
+    loops, accesses = unify(dims, columns, walk.op.id)
+    kernels = walk.kernels
+    heavy = walk.recipe.transcendental or (
+        walk.elements is None and walk.op.id in ops and kernels.is_transcendental(walk.operands[0])
+    )
+    offset = walk.result.offset
+    expression = Expression(walk.op.id, loops, offset, accesses, ops, heavy)
+    kernels.define(walk.op, walk.result.storage, expression)
+
+
+def _parameter(walk: _Walk, operand: Tensor, loops: Sequence[Loop]) -> Column:
+    """What a weight or bias reads: along the channels, or along the last axes."""
+    rank = len(walk.operands[0].shape)
+    lead = rank - len(operand.shape)
+    if walk.op.kind in _PER_CHANNEL and len(operand.shape) == 1:
+        lead = _CHANNEL
+    sizes = [loop.size for loop in loops]
+    strides = []
+    for loop in loops:
+        place = loop.axis - lead
+        inside = 0 <= place < len(operand.shape) and operand.shape[place] != 1
+        strides.append(operand.strides[place] * loop.inside if inside else 0)
+    return walk.kernels.load(operand, strides, sizes, walk.op.id)
+
+
+def _rows_buffer(walk: _Walk) -> int:
+    item = ITEM_BYTES[walk.operands[0].dtype]
+    return walk.kernels.allocate(walk.rows.numel * item, item)
+
+
+def _reduced(rows: Rows, loops: Dims) -> int:
+    """How many of the innermost `loops` are inside a row, after some were split."""
+    left = prod(loop.size for loop in rows.loops if loop.reduced)
+    count = 0
+    while left > 1:
+        count += 1
+        left //= loops[-count][0]
+    return count
