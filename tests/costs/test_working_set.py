@@ -183,6 +183,83 @@ def test_joined_channels_stream_and_joined_tokens_are_held() -> None:
     assert held(net.finish(tokens)) == 4 * (3 * 4 + 1 * 4)
 
 
+def test_what_is_read_from_memory_comes_as_its_reader_likes() -> None:
+    net = _Net()
+    x = net.given(6, 4)
+    y = net.op(Kind.LINEAR, [x], 6, 4, weight=(4, 4))  # row after row
+    z = net.op(Kind.SOFTMAX, [y], 6, 4, axes=(0,))  # over a column of six
+    sets = WorkingSets(net.finish(z))
+    assert sets.nbytes([1]) == 4 * 6
+    assert sets.nbytes([0, 1]) == 64 + 4 * 4 + 4 * 24  # made in rows: the columns are held whole
+
+
+def test_readers_outside_the_group_do_not_matter() -> None:
+    net = _Net()
+    x = net.given(6, 4)
+    rows = net.op(Kind.SOFTMAX, [x], 6, 4, axes=(1,))
+    columns = net.op(Kind.SOFTMAX, [x], 6, 4, axes=(0,))
+    sets = WorkingSets(net.finish(rows, columns))
+    assert [sets.nbytes([op]) for op in (0, 1)] == [4 * 4, 4 * 6]
+    assert sets.nbytes([0, 1]) == 4 * 24  # x comes in rows, as the first likes
+
+
+def test_ops_that_follow_pass_on_what_the_group_likes() -> None:
+    net = _Net()
+    y = net.op(Kind.LINEAR, [net.given(6, 4)], 6, 4, weight=(4, 4))
+    a = net.op(Kind.RELU, [y], 6, 4)
+    b = net.op(Kind.ADD, [a, net.given(6, 4)], 6, 4)
+    c = net.op(Kind.SOFTMAX, [b], 6, 4, axes=(0,))
+    d = net.op(Kind.SOFTMAX, [y], 6, 4, axes=(0,))
+    sets = WorkingSets(net.finish(c, d))
+    assert sets.nbytes([1]) == sets.nbytes([1, 2]) == 0
+    assert sets.nbytes([1, 2, 3]) == 4 * 6  # all in columns
+    assert sets.nbytes([1, 4]) == 4 * 6  # y in columns, as softmax likes, though relu is first
+    # y is made in rows, and so is all that follows: both columns are held whole
+    assert sets.nbytes([0, 1, 2, 3]) == 64 + 4 * 4 + 4 * 24
+
+
+def test_parts_of_one_result_are_read_apart() -> None:
+    net = _Net()
+    x = net.given(6, 8)
+    qkv = net.op(Kind.LINEAR, [x], 6, 24, weight=(24, 8))  # 768 bytes
+    heads = [net.view(qkv, (1, 2, 6, 4), (144, 4, 24, 1), at=8 * n) for n in range(3)]
+    net.op(Kind.SCALED_DOT_PRODUCT_ATTENTION, heads, 1, 2, 6, 4)
+    sets = WorkingSets(net.finish())
+    assert sets.nbytes([4]) == sets.resident([4]) == 4 * 8 + 2 * (4 * 6 * 8)  # q, and all of k, v
+    assert sets.nbytes([0, 4]) == 768 + 4 * 8 + 4 * 6 * 24  # q is made along with k and v
+
+
+def test_parts_that_overlap_are_held_whole_and_once() -> None:
+    net = _Net()
+    x = net.given(6, 4)
+    rest, first = net.view(x, (5, 4), (4, 1), at=4), net.view(x, (2, 4), (4, 1))
+    a = net.op(Kind.LAYERNORM, [rest], 5, 4, axes=(1,))
+    b = net.op(Kind.LAYERNORM, [x], 6, 4, axes=(1,))
+    c = net.op(Kind.LAYERNORM, [first], 2, 4, axes=(1,))
+    sets = WorkingSets(net.finish(a, b, c))
+    assert sets.nbytes([2]) == sets.nbytes([3]) == 4 * 4  # a row
+    assert sets.nbytes([2, 3]) == sets.nbytes([2, 3, 4]) == 4 * 24
+    assert sets.nbytes([3, 4]) == 4 * 4 * 5  # two rows of x, read no faster than all six: 1 + 4
+
+
+def test_what_is_joined_from_memory_streams_whatever_the_dimension() -> None:
+    for second, joined in (((2, 4), (5, 4)), ((3, 2), (3, 6))):
+        net = _Net()
+        assert (
+            held(net.finish(net.op(Kind.CAT, [net.given(3, 4), net.given(*second)], *joined))) == 0
+        )
+
+
+def test_a_scale_does_not_say_how_what_it_scales_comes() -> None:
+    net = _Net()
+    s = net.op(Kind.SIGMOID, [net.given(1, 4, 1, 1)], 1, 4, 1, 1)
+    x = net.op(Kind.RELU, [net.given(1, 4, 6, 6)], 1, 4, 6, 6)
+    y = net.op(Kind.MUL, [s, x], 1, 4, 6, 6)
+    z = net.op(Kind.CONV2D_POINTWISE, [y], 1, 4, 6, 6, weight=(4, 4, 1, 1))  # 64 bytes
+    sets = WorkingSets(net.finish(z))
+    assert sets.nbytes([0, 2, 3]) == 64 + 16 + 16  # a pixel, and a factor for each of its channels
+
+
 def test_a_product_holds_its_second_operand_and_a_row_of_the_first() -> None:
     net = _Net()
     q = net.op(Kind.RELU, [net.given(2, 5, 3)], 2, 5, 3)

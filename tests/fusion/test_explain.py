@@ -14,6 +14,7 @@ import pytest
 import fuseline
 from fuseline.costs import group_traffic
 from fuseline.costs.cover import cover_traffic
+from fuseline.costs.working_set import WorkingSets
 from fuseline.errors import InputError
 from fuseline.fusion import STRATEGIES, Quotient, partition
 from fuseline.fusion.explain import Change, Explanation, explain, top_missed
@@ -389,6 +390,7 @@ def test_an_excerpt_is_judged_as_the_whole_and_cycles_as_by_the_quotient(seed: i
         allowed = [k.rules.name for k, fault in zip(ladder, faults, strict=True) if fault is None]
         assert rung == (allowed[0] if allowed else None)
         assert found == faults[-1]
+        assert WorkingSets(excerpt.graph).nbytes(excerpt.inside) == web.sets.nbytes(ops)
         joins = Quotient.of(graph, plan).try_join((ops[0], *web.held[one], *web.held[other]))
         assert joins is (not web.between(frozenset((one, other))))
 

@@ -52,15 +52,17 @@ class Operand(NamedTuple):
 
 
 class Run(NamedTuple):
-    """How an op runs: how it reads each operand, and as which stream that comes; the running sums
-    that it keeps [bytes]; the values that it makes, and as which streams.
+    """How an op runs: how it reads each operand, by value, and as which stream that comes; the
+    running sums that it keeps [bytes]; the values that it makes, and as which streams. `larger` are
+    bytes read, where they are more than those of the stream.
 
     `is_free`: no operand says in which order, and it has none of its own. Otherwise `likes` are
     the streams in which its operands would come best.
     """
 
-    reads: tuple[Read, ...]
+    reads: tuple[tuple[Value, Read], ...]
     comes: tuple[Coming, ...]
+    larger: tuple[tuple[Value, int], ...]
     sums: int
     makes: tuple[tuple[Value, Stream], ...]
     likes: tuple[tuple[Operand, Stream], ...]
@@ -73,6 +75,7 @@ class Runs:
     def __init__(self, graph: Graph) -> None:
         self._graph = graph
         self.operands = [find_operands(graph, op) if op.is_compute else () for op in graph.ops]
+        self.values = [tuple(operand.value for operand in found) for found in self.operands]
         self.results = [result_of(graph, op) for op in graph.ops]
         self._orders = [_own_order(graph, op) for op in graph.ops]
         self._streams: dict[tuple[int, tuple[int, ...]], Stream] = {}
@@ -93,8 +96,9 @@ class Runs:
         is_free = order is None
         if order is None:
             order = self._usual_order(op)
-        reads: list[Read] = []
+        reads: list[tuple[Value, Read]] = []
         streams: list[Coming] = []
+        larger: list[tuple[Value, int]] = []
         sums = 0
         for operand, coming in zip(self.operands[op.id], comes, strict=True):
             need = self._need(op, operand, order)
@@ -103,14 +107,22 @@ class Runs:
                 stream = self._as_liked(operand.tensor, need)
             streams.append(stream)
             window = stream.window(operand.tensor, need) if isinstance(stream, Stream) else None
-            reads.append(wait(window))
+            reads.append((operand.value, wait(window)))
+            if isinstance(stream, Stream) and operand.nbytes > stream.nbytes:
+                larger.append((operand.value, operand.nbytes))
             if window is not None and window.use is Use.SUMMED:  # the results of one window
                 made = sum(self._graph.tensors[tensor].nbytes for tensor in op.outputs)
                 taken = window.last - window.first + 1
                 sums += -(-made * taken // (window.end - window.first + 1))
         likes = () if is_free else self._find_likes(op, order)
         return Run(
-            tuple(reads), tuple(streams), sums, self._find_made(op, order), likes, is_free=is_free
+            tuple(reads),
+            tuple(streams),
+            tuple(larger),
+            sums,
+            self._find_made(op, order),
+            likes,
+            is_free=is_free,
         )
 
     def _find_order(self, op: Op, comes: tuple[Coming, ...]) -> tuple[int, ...] | None:

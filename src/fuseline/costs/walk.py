@@ -9,12 +9,13 @@ follow their operands join to one that has. Who made the value and who else read
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import NamedTuple
 
 from fuseline.costs.runs import FREE, IN_PIECES, Coming, Operand, Run, Runs, Value
 from fuseline.costs.streams import WHOLE, Read, Stream
 
-Step = tuple[list[tuple[Value, Read]], tuple[tuple[Value, Stream], ...]]
+Step = tuple[Sequence[tuple[Value, Read]], tuple[tuple[Value, Stream], ...]]
 """An op of a group: how it reads each value, and the values that it makes, as streams."""
 
 
@@ -45,34 +46,40 @@ class Walk:
 
     def _step(self, op: int) -> Step:
         made, sizes = self._made, self.sizes
-        come: list[Coming] = []
-        taken: list[list[Value]] = []
-        for operand in self._runs.operands[op]:
-            value = operand.value
-            if (stream := made.get(value)) is not None:
-                come.append(stream)
-                taken.append([value])
-                sizes[value] = max(sizes[value], operand.nbytes)
-            else:
-                comes, values = self._find(operand, len(come))
-                come.append(comes)
-                taken.append(values)
-        run = self._run(op, tuple(come))
-        reads: list[tuple[Value, Read]] = []
-        for comes, values, read, stream in zip(come, taken, run.reads, run.comes, strict=True):
-            if comes == FREE:
-                self._settle(values[0], stream)
-            how = WHOLE if comes == IN_PIECES else read
-            reads += [(value, how) for value in values]
+        come = tuple([made.get(value, FREE) for value in self._runs.values[op]])
+        reads: Sequence[tuple[Value, Read]]
+        if FREE in come:
+            run, reads = self._step_in(op)
+        else:  # most ops of a large group read what it makes
+            run = self._runs.run(op, come)
+            reads = run.reads
+            for value, nbytes in run.larger:
+                sizes[value] = max(sizes[value], nbytes)
         self.sums += run.sums
         for value, stream in run.makes:
             made[value] = stream
             sizes[value] = stream.nbytes
         return reads, run.makes
 
+    def _step_in(self, op: int) -> tuple[Run, list[tuple[Value, Read]]]:
+        """How an op runs some of whose operands come from outside, and what it reads."""
+        operands = self._runs.operands[op]
+        found = [self._find(operand, place) for place, operand in enumerate(operands)]
+        run = self._run(op, tuple([comes for comes, _ in found]))
+        reads: list[tuple[Value, Read]] = []
+        for (comes, values), (_, read), stream in zip(found, run.reads, run.comes, strict=True):
+            if comes == FREE:
+                self._settle(values[0], stream)
+            how = WHOLE if comes == IN_PIECES else read
+            reads += [(value, how) for value in values]
+        return run, reads
+
     def _find(self, operand: Operand, place: int) -> tuple[Coming, list[Value]]:
-        """How an operand comes that no one op of the group made, and the values it is read from."""
-        parts = operand.parts
+        """How an operand comes, and the values that it is read from."""
+        parts, stream = operand.parts, self._made.get(operand.value)
+        if stream is not None:
+            self.sizes[operand.value] = max(self.sizes[operand.value], operand.nbytes)
+            return stream, [operand.value]
         if len(parts) == 1 or self._inside.isdisjoint(writer for writer, _ in parts):
             return self._enter(operand, place)
         values: list[Value] = []
@@ -142,7 +149,7 @@ class Walk:
         found: dict[Value, tuple[Stream, int]] = {}
         ran = []
         for op in self._ops:
-            run = runs.run(op, tuple([made.get(read.value, FREE) for read in runs.operands[op]]))
+            run = runs.run(op, tuple([made.get(value, FREE) for value in runs.values[op]]))
             ran.append(run)
             if not run.is_free:
                 made.update(run.makes)

@@ -126,24 +126,21 @@ def _waits(walk: Walk, ticks: int) -> dict[Value, int]:
     """
     starts: dict[Value, int] = {}
     waits: dict[Value, int] = {}
-    came: dict[Value, int] = {}  # from outside: just in time for the first, gone after the last
-    gone: dict[Value, int] = {}
+    outside: dict[Value, tuple[int, int]] = {}  # just in time for the first, gone after the last
     for reads, makes in walk.steps:
         start = 0
-        timed = []
-        for value, read in reads:
-            pace = ticks // read.count
-            lag = read.lag * pace
-            timed.append((value, lag, read.hold * pace))
-            if value in starts and (ready := starts[value] + lag) > start:
+        for value, (lag, _, count) in reads:
+            if value in starts and (ready := starts[value] + lag * ticks // count) > start:
                 start = ready
-        for value, lag, hold in timed:
-            first = start - lag
+        for value, (lag, hold, count) in reads:
+            first = start - lag * ticks // count
+            end = first + hold * ticks // count
             if value in starts:
-                waits[value] = max(waits.get(value, 0), first - starts[value] + hold)
+                if end - starts[value] > waits.get(value, 0):
+                    waits[value] = end - starts[value]
             else:
-                came[value] = min(came.get(value, first), first)
-                gone[value] = max(gone.get(value, first), first + hold)
+                came, gone = outside.get(value, (first, end))
+                outside[value] = min(came, first), max(gone, end)
         for value, _ in makes:
             starts[value] = start
-    return waits | {value: gone[value] - came[value] for value in came}
+    return waits | {value: gone - came for value, (came, gone) in outside.items()}

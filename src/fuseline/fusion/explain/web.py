@@ -60,7 +60,7 @@ class Web:
 
     @cached_property
     def sets(self) -> WorkingSets:
-        """Working sets of the whole graph: how a value streams depends on all who write it."""
+        """Working sets of any groups, from tables that are made once."""
         return WorkingSets(self.graph)
 
     def nbytes(self, group: int) -> int:

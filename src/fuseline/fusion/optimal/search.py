@@ -129,7 +129,7 @@ def _lower_rungs(units: Units, limits: Limits) -> list[Candidate]:
 
 
 _MOST_UNPROVEN = 20_000
-"""Groups beyond those of a lower rung that are chosen among where not all can be: those that save most."""
+"""Groups beyond those of a lower rung that are chosen among where not all can be: the best ones."""
 
 
 @dataclass(frozen=True, slots=True)
