@@ -68,7 +68,7 @@ docs: $(DEMO) ## write the generated pages anew, but for coverage and benchmarks
 	@$(BIN)/fuseline validate extended -o docs/validation/extended.md > /dev/null
 	@$(BIN)/fuseline validate comparison -o docs/comparison.md > /dev/null
 	@$(BIN)/fuseline validate compilers -o docs/validation/compilers.md > /dev/null
-	@$(BIN)/python -m fuseline.validate.capacity_page > docs/capacity.md
+	@$(BIN)/python -m fuseline.validate.capacity_page > .venv/capacity.md && mv .venv/capacity.md docs/capacity.md
 	@$(BIN)/python -m fuseline.validate.hardware_page > docs/hardware.md
 
 # Rows are kept as they come: run it again after an interrupt, and it goes on. The file goes when the

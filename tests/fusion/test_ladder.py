@@ -214,3 +214,49 @@ def test_attention_in_steps_needs_t() -> None:
 def test_unknown_rules_are_refused_with_the_nearest() -> None:
     with pytest.raises(InputError, match="unknown rules 'TT': did you mean 'T'"):
         rule_set("TT")
+
+
+@pytest.mark.parametrize(
+    ("axes", "turned", "legal"), [((2,), False, True), ((1,), False, False), ((2,), True, False)]
+)
+def test_attention_is_over_the_keys_that_values_contract(
+    axes: tuple[int, ...], *, turned: bool, legal: bool
+) -> None:
+    """Softmax over the queries, or its transpose against the values, is another thing."""
+    net = Net()
+    square = net.op("square", Kind.RELU, net.x, shape=(2, 4, 4))
+    a = net.op("scores", Kind.MATMUL, square, square, shape=(2, 4, 4))
+    b = net.op("weights", Kind.SOFTMAX, a, shape=(2, 4, 4), axes=axes)
+    read = net.view(b, (2, 4, 4), (16, 1, 4)) if turned else b
+    graph = net.done(net.op("values", Kind.MATMUL, read, net.x))
+    assert (fault(graph, "T", "scores", "weights", "values") is None) is legal
+
+
+def test_a_pad_may_shift() -> None:
+    net = Net()
+    y = net.op("act", Kind.RELU, net.x)
+    z = net.op("pad", Kind.PAD, y)  # by one here and minus one there: the same size
+    graph = net.done(net.op("add", Kind.ADD, y, z))
+    assert fault(graph, "A", "act", "pad") is None
+    assert fault(graph, "A", "act", "pad", "add") == Fault(
+        Rule.ITERATION_DOMAIN, "pad needs act's elements in two orders at once"
+    )
+
+
+def test_an_addend_is_not_contracted() -> None:
+    net = Net()
+    y = net.op("norm", Kind.SOFTMAX, net.x, axes=(2,))
+    graph = net.done(net.op("sum", Kind.ADDMM, y, net.x, weight=True))
+    assert fault(graph, "B", "norm", "sum") == Fault(
+        Rule.ROW_PROLOGUE, "sum does not contract the rows that feed it"
+    )
+
+
+def test_a_norm_written_out_from_outside_is_one_kernel() -> None:
+    """(x - mean(x)) / std(x): two reductions of the same rows of what comes from outside."""
+    net = Net()
+    mean = net.op("mean", Kind.MEAN, net.x, shape=(2, 4, 1), axes=(2,))
+    std = net.op("std", Kind.VARIANCE, net.x, shape=(2, 4, 1), axes=(2,))
+    sub = net.op("sub", Kind.SUB, net.x, mean)
+    graph = net.done(net.op("div", Kind.DIV, sub, std))
+    assert fault(graph, "A", "mean", "std", "sub", "div") is None

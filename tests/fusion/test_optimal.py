@@ -295,9 +295,12 @@ def test_proofs_are_checked_again_without_the_solver(graph: Graph, rules: str) -
     proof = plan.proof
     assert proof is not None
     assert proof.bound is not None
-    raised = replace(proof, bound=proof.bound + 1_000_000, is_optimal=False)
-    forged = replace(plan, proof=raised)
-    assert "the prices prove" in (object_to_proof(graph, forged) or "")
+    raised = replace(plan, proof=replace(proof, bound=proof.value + 1))
+    assert object_to_proof(graph, raised) == "the plan moves less than its own bound"
+    cheap = replace(proof, prices=(proof.prices[0] - 10**15, *proof.prices[1:]))
+    assert "the prices prove" in (object_to_proof(graph, replace(plan, proof=cheap)) or "")
+    idle = replace(proof, bound=0, prices=(0,) * len(proof.prices))
+    assert "rests on the solver" in (object_to_proof(graph, replace(plan, proof=idle)) or "")
     prices = (proof.prices[0] + 10**12, *proof.prices[1:])
     forged = replace(plan, proof=replace(proof, prices=prices))
     assert object_to_proof(graph, forged) == "a legal group costs less than its units are worth"

@@ -52,7 +52,7 @@ def _matmul(graph: Graph, op: Op, read: Tensor, place: int) -> Need | None:
     """A row of the first operand, a matrix of the second; whole where a batch is repeated."""
     result = result_of(graph, op)
     rank = len(read.shape)
-    if result is None or rank < 2 or read.shape[:-2] != result.shape[:-2]:  # noqa: PLR2004
+    if result is None or min(rank, len(result.shape)) < 2 or read.shape[:-2] != result.shape[:-2]:  # noqa: PLR2004
         return None
     alone = len(op.inputs) == 1  # the other operand is a parameter, or the same tensor
     is_first = place == 0 and read.shape[-2] == result.shape[-2]

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import pairwise
 from math import prod
 
 from fuseline.costs.working_set import WorkingSets
@@ -101,10 +102,23 @@ class Kernels:
             steps = find_attention(near, op)
             if steps is None:
                 continue
-            core = self.compute.mask_of(steps[steps.index(op.id) :])
+            inside = [self.compute.number[step] for step in steps[steps.index(op.id) :]]
+            if not self._attends(inside):
+                continue
+            core = sum(1 << step for step in inside)
             values = self.compute.number[steps[-1]]
             found[place] = found[values] = core
         return found
+
+    def _attends(self, steps: list[int]) -> bool:
+        """Whether softmax goes over what the scores' rows are, and values contract just that."""
+        whole = [self.links.get(pair) for pair in pairwise(steps)]
+        if any(link is None or not (link.fills and link.in_order) for link in whole[:-1]):
+            return False
+        softmax = next(step for step in steps if self.parts[step] is Part.ROWS)
+        row = row_of(self.graph, self.ops[softmax])
+        scores = loops(domain_of(self.graph, self.ops[steps[0]]), (-1,))
+        return row == scores and self._contracted(steps[-2], steps[-1]) == row
 
     def _judge_links(self) -> tuple[list[int], list[int]]:
         """For each op those it may share a kernel with along a link, and those it may not."""
@@ -269,21 +283,40 @@ class Kernels:
 
     def _check_contracted(self, part: int, core: int, row: Runs) -> Fault | None:
         """A row prologue's rows are what the core contracts: it holds them whole in any case."""
+        engines = [place for place in bits(core) if self.parts[place] in ENGINES]
         for p in bits(part):
             for c in bits(self.readers[p] & core):
-                if self._contracted(p, c) != row:
+                held = self._contracted(p, c)
+                if len(engines) > 1 and c == engines[-1]:  # keys stream past, each value whole
+                    held = self.links[p, c].last
+                if held != row:
                     names = f"{self.ops[c].name} does not contract the rows that feed it"
                     return Fault(Rule.ROW_PROLOGUE, names)
         return None
 
     def _contracted(self, p: int, c: int) -> Runs | None:
+        """The loop that `c` contracts, or holds whole, of the operand that `p` makes."""
         link, op = self.links[p, c], self.ops[c]
-        if op.kind in _FIRST_OPERAND:
-            return link.last
-        if op.kind is not Kind.MATMUL:
+        if op.kind is Kind.MATMUL:
+            return (None, link.last, link.last_but_one)[self._operand_place(self.ops[p], op)]
+        if op.kind not in _FIRST_OPERAND or not self._is_operand(self.ops[p], op):
             return None
-        place = self._operand_place(self.ops[p], op)
-        return (None, link.last, link.last_but_one)[place]
+        return link.last
+
+    def _is_operand(self, producer: Op, op: Op) -> bool:
+        """Whether `producer` makes what `op` multiplies: no addend, no mask."""
+        tensors = self.graph.tensors
+        made = {tensors[t].storage for t in (*producer.outputs, *producer.writes)}
+        places = [n for n, t in enumerate(op.inputs) if tensors[t].storage in made]
+        if op.kind is Kind.ADDMM:  # addend and weight are the model's, and what is left is read
+            return len(op.inputs) == 1 and len(op.parameters) > 1
+        if op.kind is not Kind.SCALED_DOT_PRODUCT_ATTENTION:
+            return places == [0]
+        if places == [0] or not places or len(op.inputs) < 3 or max(places) > 2:  # noqa: PLR2004
+            return places == [0]  # query, key and value where all three are told apart
+        return all(
+            tensors[op.inputs[n]].shape[-1] == tensors[op.inputs[0]].shape[-1] for n in places
+        )
 
     def _operand_place(self, producer: Op, matmul: Op) -> int:
         """1 for the first operand of a matmul, 2 for the second, 0 where that cannot be told."""
@@ -298,7 +331,7 @@ class Kernels:
         read = tensors[matmul.inputs[0]].shape
         rows_match = len(read) > 1 and len(result) > 1 and read[-2] == result[-2]
         columns_match = read[-1] == result[-1]
-        return 1 if rows_match and not columns_match else 0
+        return (0, 1, 2, 0)[rows_match + 2 * columns_match]
 
     def _connected(self, group: int) -> Iterable[int]:
         """The parts of `group` that no link joins."""
@@ -379,15 +412,18 @@ class _Loop:
         """All reductions reduce the same rows of the same domain; after a core, rows it holds."""
         kernels = self._kernels
         rows = {row_of(kernels.graph, kernels.ops[n]) for n in self.reductions}
-        faces = {self._find(self._in(n)) for n in self.reductions}
-        if len(rows) > 1 or len(faces) > 1:
+        sizes = {prod(domain_of(kernels.graph, kernels.ops[n])) for n in self.reductions}
+        if len(rows) > 1 or len(sizes) > 1:
             names = " and ".join(kernels.ops[n].name for n in self.reductions[:2])
             return Fault(Rule.ITERATION_DOMAIN, f"{names} reduce different rows")
         if not rows:
             return None
         self.row = rows.pop()
         if self._core is None:
+            for other in self.reductions[1:]:  # row by row, side by side
+                self._unite(self._in(other), self._in(self.reductions[0]))
             return None
+        faces = {self._find(self._in(n)) for n in self.reductions}
         core, name = kernels.ops[self._core], kernels.ops[self.reductions[0]].name
         if not kernels.rules.row_epilogue:
             sentence = f"{name} needs whole rows of {core.name}'s result, which A does not hold"

@@ -128,8 +128,9 @@ _BY_CLASS: dict[OpClass, Part] = {
     OpClass.ATTENTION: Part.ATTENTION,
 }
 
-REORDERING = frozenset({Kind.PERMUTE, Kind.ROLL, Kind.PIXEL_SHUFFLE})
-"""Copies whose result has another order than what they read, whatever the strides say."""
+REORDERING = frozenset({Kind.PERMUTE, Kind.ROLL, Kind.PIXEL_SHUFFLE, Kind.PAD})
+"""Copies whose result may have another order than what they read, whatever the strides say: a pad
+by one here and minus one there is a shift."""
 
 
 def part_of(op: Op) -> Part:

@@ -11,6 +11,7 @@ from math import gcd
 from fuseline.costs import cost
 from fuseline.fusion.ladder.kernel import Kernels
 from fuseline.fusion.ladder.rules import rule_set
+from fuseline.fusion.legality import find_violations
 from fuseline.fusion.optimal.candidates import enumerate_candidates
 from fuseline.fusion.optimal.certificate import Certificate
 from fuseline.fusion.optimal.cuts import Cut, is_valid
@@ -32,9 +33,11 @@ def object_to_proof(graph: Graph, plan: Plan) -> str | None:
     moved = cost(graph, plan).nbytes
     if moved != proof.value:
         return f"the plan moves {moved:,} bytes, not {proof.value:,}"
-    if proof.is_optimal and moved < proof.bound:
+    if moved < proof.bound:
         return "the plan moves less than its own bound"
     kernels = Kernels(graph, rule_set(proof.rules), proof.on_chip)
+    if found := find_violations(graph, plan, kernels):
+        return f"the plan is not legal: {found[0].reason}"
     members = [kernels.compute.mask_of(ops) for ops in proof.units]
     return _object_to_units(kernels, members) or _object_to_prices(Units(kernels, members), proof)
 
@@ -65,4 +68,6 @@ def _object_to_prices(units: Units, proof: Proof) -> str | None:
     proven = scale.least(certificate.bound)
     if proof.bound is not None and proven < proof.bound:
         return f"the prices prove {proven:,} bytes, not {proof.bound:,}"
+    if proof.is_optimal and proven < proof.value:
+        return f"that it is optimal rests on the solver: the prices prove {proven:,} bytes"
     return None
