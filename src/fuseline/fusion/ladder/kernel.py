@@ -115,7 +115,9 @@ class Kernels:
         whole = [self.links.get(pair) for pair in pairwise(steps)]
         if any(link is None or not (link.fills and link.in_order) for link in whole[:-1]):
             return False
-        softmax = next(step for step in steps if self.parts[step] is Part.ROWS)
+        softmax = next((step for step in steps if self.parts[step] is Part.ROWS), None)
+        if softmax is None:  # of which nobody knows what it is over
+            return False
         row = row_of(self.graph, self.ops[softmax])
         scores = loops(domain_of(self.graph, self.ops[steps[0]]), (-1,))
         return row == scores and self._contracted(steps[-2], steps[-1]) == row
