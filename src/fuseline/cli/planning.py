@@ -70,6 +70,8 @@ def planning_options(function: Callable[..., object]) -> Callable[..., object]:
             seconds=time_limit,
             pair_rules=pair_rules,
         )
+        if "M" in rules and on_chip is None:
+            raise InputError("rules M allow what fits on chip: add --on-chip SIZE")
         settings = tuple(replace(first, rules=name) for name in dict.fromkeys(rules))
         return function(planning=Planning(settings, target), **others)
 

@@ -43,7 +43,7 @@ class Settings:
             raise InputError(f"unknown objective '{self.objective}'{hint}")
         if self.objective == "seconds" and self.device is None:
             raise InputError("the objective seconds needs a device")
-        if self.seconds <= 0:
+        if not self.seconds > 0:
             raise InputError(f"a time limit must be positive, not {self.seconds} s")
 
 

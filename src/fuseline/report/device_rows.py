@@ -142,7 +142,7 @@ def proof_row(proof: Proof, compulsory: int) -> ProofRow:
         value=proof.value,
         bound=bound,
         gap=gap,
-        is_optimal=proof.is_optimal,
+        is_optimal=proof.is_optimal or gap == 0,
         candidates=proof.groups,
         cuts=proof.cuts,
         sentence=_sentence(proof, gap),
@@ -154,7 +154,7 @@ def _sentence(proof: Proof, gap: float | None) -> str:
     if proof.on_chip is not None:
         within += f" and {proof.on_chip:,} bytes on chip"
     what = "moves fewer bytes" if proof.objective == "bytes" else "takes less time"
-    if proof.is_optimal:
+    if proof.is_optimal or gap == 0:
         return (
             f"optimal: no partition legal under {within} {what} (no op computed twice, traffic by "
             f"whole tensors); {proof.groups:,} groups weighed"

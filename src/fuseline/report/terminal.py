@@ -236,7 +236,7 @@ def print_comparison(console: Console, result: Result) -> None:
     )  # fmt: skip
     if any(_over_best(plan, result).endswith("*") for plan in result.plans):
         console.print(
-            "  * holds groups that are no kernel under rules T: the optimum is no bound on it"
+            "  * illegal groups, or ops computed twice: the least bytes of an optimum are no bound"
         )
     for plan in result.plans:
         if plan.proof is not None:
