@@ -11,6 +11,7 @@ from fuseline.graph import Graph
 if TYPE_CHECKING:
     from torch import nn
 
+    from fuseline.frontends.recording.script import Script
     from fuseline.frontends.sources.sourced import Options, Sourced
 
 VIAS = ("record", "module", "export")
@@ -81,6 +82,28 @@ def capture(
             raise InputError(f"'{model}' is an exported program: it has no modules to trace")
         return capture_program_file(model, decomposed=attention == "decomposed")
     return _capture_sourced(_source(model, inputs, options), via, attention)
+
+
+def write_script(sourced: Sourced, via: str = "record", attention: str = "fused") -> Script:
+    """Capture a sourced model as a graph together with the calls behind its ops.
+
+    Raises what `capture` raises.
+    """
+    check_via(via)
+    decomposed = attention == "decomposed"
+    match via:
+        case "module":
+            from fuseline.frontends.module import script_module
+
+            return script_module(sourced)
+        case "export":
+            from fuseline.frontends.export import script_export
+
+            return script_export(sourced, decomposed=decomposed)
+        case _:
+            from fuseline.frontends.record import script_record
+
+            return script_record(sourced, decomposed=decomposed)
 
 
 def _source(model: str | nn.Module, inputs: object, options: Options) -> Sourced:

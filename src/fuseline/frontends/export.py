@@ -25,6 +25,7 @@ from fuseline.frontends.nested import tensors_in
 from fuseline.frontends.recording.fakes import Fakes, replace_tensors
 from fuseline.frontends.recording.program import Given, Program, record_program
 from fuseline.frontends.recording.runner import casts_in_place, no_fast_path
+from fuseline.frontends.recording.script import Lines, Script
 from fuseline.frontends.sources.sourced import Inputs, Sourced
 from fuseline.graph import Graph, Role, Source
 
@@ -44,6 +45,18 @@ def capture_export(sourced: Sourced, *, decomposed: bool = False) -> Graph:
 
     Raises `InputError` where torch.export does not take the model or its inputs.
     """
+    return _run_exported(sourced, decomposed=decomposed, lines=None).graph
+
+
+def script_export(sourced: Sourced, *, decomposed: bool = False) -> Script:
+    """The exported program with every call written down; its result is a tuple of tensors.
+
+    Raises what `capture_export` raises.
+    """
+    return _run_exported(sourced, decomposed=decomposed, lines=Lines())
+
+
+def _run_exported(sourced: Sourced, *, decomposed: bool, lines: Lines | None) -> Script:
     model, name = sourced.model, sourced.name
     given = _tensors(sourced.inputs)
     exported = _exported(sourced, given)
@@ -58,13 +71,16 @@ def capture_export(sourced: Sourced, *, decomposed: bool = False) -> Graph:
         input_shapes=tuple(shapes),
         notes=sourced.notes,
     )
-    return run_program(_program(exported, model, given), source, decomposed=decomposed)
+    program = _program(exported, model, given)
+    return run_program(program, source, decomposed=decomposed, lines=lines)
 
 
-def run_program(program: Program, source: Source, *, decomposed: bool) -> Graph:
+def run_program(
+    program: Program, source: Source, *, decomposed: bool, lines: Lines | None = None
+) -> Script:
     """`record_program`, where what cannot run is refused in one line."""
     with foreign_code(f"'{source.name}' cannot run as exported (try --via record)"), quiet():
-        return record_program(program, source, decomposed=decomposed)
+        return record_program(program, source, decomposed=decomposed, lines=lines)
 
 
 @contextmanager

@@ -19,8 +19,11 @@ from torch import fx, nn
 from fuseline.errors import InputError, foreign_code
 from fuseline.frontends.kinds import METADATA_ONLY, kind_of_module
 from fuseline.frontends.nested import tensors_in
+from fuseline.frontends.recording.fakes import replace_tensors
+from fuseline.frontends.recording.script import Script
 from fuseline.frontends.sources.sourced import Inputs, Sourced
 from fuseline.frontends.storages import StorageTable
+from fuseline.frontends.traced import script_of_trace
 from fuseline.frontends.translate import NodeRun, add_op
 from fuseline.graph import Graph, Kind, Role, Source
 
@@ -33,6 +36,27 @@ def capture_module(sourced: Sourced) -> Graph:
 
     Raises `InputError` where the model cannot be traced or refuses the inputs.
     """
+    return _run_traced(sourced)[0]
+
+
+def script_module(sourced: Sourced) -> Script:
+    """The same trace as steps that run on the model's own modules.
+
+    Raises what `capture_module` raises.
+    """
+    graph, traced, arguments = _run_traced(sourced)
+    passed: list[torch.Tensor] = []
+    replace_tensors(sourced.inputs, lambda tensor: passed.append(tensor) or tensor)
+    bound = inspect.signature(sourced.model.forward).bind(*sourced.inputs[0], **sourced.inputs[1])
+    given = [
+        next(name for name, value in bound.arguments.items() if value is tensor)
+        for tensor in passed
+    ]
+    return script_of_trace(graph, traced, arguments, given)
+
+
+def _run_traced(sourced: Sourced) -> tuple[Graph, fx.GraphModule, dict[str, Any]]:
+    """The graph, the trace it is of, and the arguments by their names in `forward`."""
     model, name = sourced.model, sourced.name
     arguments = _bind(model, sourced.inputs, name)
     traced = _trace(model, arguments, name)
@@ -40,7 +64,7 @@ def capture_module(sourced: Sourced) -> Graph:
     with _quiet_meta():
         runner.run_on(arguments, name)
     shapes = [tuple(v.shape) for v in arguments.values() if isinstance(v, torch.Tensor)]
-    return runner.finish(
+    graph = runner.finish(
         Source(
             name=name,
             source=sourced.source,
@@ -54,6 +78,7 @@ def capture_module(sourced: Sourced) -> Graph:
             notes=sourced.notes,
         )
     )
+    return graph, traced, arguments
 
 
 def _bind(model: nn.Module, inputs: Inputs, name: str) -> dict[str, Any]:

@@ -27,6 +27,7 @@ from fuseline.frontends.recording.runner import (
     quiet_torch,
     reads_known_values,
 )
+from fuseline.frontends.recording.script import Lines, Scribe, Script, make_script
 from fuseline.frontends.sources.building import rebuild_with_values
 from fuseline.frontends.sources.sourced import Sourced
 from fuseline.graph import Graph, Role, Source
@@ -41,8 +42,20 @@ def capture_record(sourced: Sourced, *, decomposed: bool = False) -> Graph:
     Raises `InputError` where the model refuses the inputs, or needs values and is too large to
     have any.
     """
+    return _record_somehow(sourced, decomposed=decomposed, lines=None).graph
+
+
+def script_record(sourced: Sourced, *, decomposed: bool = False) -> Script:
+    """The same run with every call written down, to be run again on the model's own tensors.
+
+    Raises what `capture_record` raises.
+    """
+    return _record_somehow(sourced, decomposed=decomposed, lines=Lines())
+
+
+def _record_somehow(sourced: Sourced, *, decomposed: bool, lines: Lines | None) -> Script:
     try:
-        return _record(sourced, Fakes(), decomposed=decomposed)
+        return _record(sourced, Fakes(), decomposed=decomposed, lines=lines)
     except Exception as error:
         if not needs_values(error):
             raise
@@ -53,7 +66,8 @@ def capture_record(sourced: Sourced, *, decomposed: bool = False) -> Graph:
             f"{what}, and its {nbytes / 1e9:.1f} GB of parameters are too many to run it for real"
         )
     note = f"{what}: recorded on small real tensors, and true of these inputs only"
-    return _record(with_values(sourced, note), None, decomposed=decomposed)
+    again = None if lines is None else Lines()
+    return _record(with_values(sourced, note), None, decomposed=decomposed, lines=again)
 
 
 def _sentence(error: BaseException) -> str:
@@ -61,10 +75,17 @@ def _sentence(error: BaseException) -> str:
     return str(func) if func is not None else str(error).splitlines()[0].partition(". ")[0]
 
 
-def _record(sourced: Sourced, fakes: Fakes | None, *, decomposed: bool) -> Graph:
+def _record(
+    sourced: Sourced, fakes: Fakes | None, *, decomposed: bool, lines: Lines | None
+) -> Script:
+    """The graph, and with `lines` the steps that made it."""
     recording = Recording()
     model = sourced.model
-    recorder = Recorder(recording, fakes, decomposed=decomposed)
+    recorder = (
+        Recorder(recording, fakes, decomposed=decomposed)
+        if lines is None
+        else Scribe(recording, fakes, lines, decomposed=decomposed)
+    )
     with ExitStack() as stack:
         stack.enter_context(torch.inference_mode())
         stack.enter_context(no_fast_path())
@@ -74,25 +95,26 @@ def _record(sourced: Sourced, fakes: Fakes | None, *, decomposed: bool) -> Graph
             stack.enter_context(fakes.in_place_of(model))
             stack.enter_context(casts_in_place())
             stack.enter_context(reads_known_values(fakes))
-        own_held(recording, model, fakes)
-        inputs, shapes = own_inputs(recording, sourced.inputs, fakes)
+        held = own_held(recording, model, fakes)
+        inputs, given, shapes = own_inputs(recording, sourced.inputs, fakes)
         if fakes is not None:
             stack.enter_context(fakes.mode)
         stack.enter_context(recorder)
         stack.enter_context(_scoped(model, recorder))
         result = _call(model, inputs, sourced.name, shapes)
-    return recording.finish(
-        recording.outputs(result, fakes),
-        Source(
-            name=sourced.name,
-            source=sourced.source,
-            via="record",
-            mode="train" if any(module.training for module in model.modules()) else "eval",
-            batch=sourced.batch,
-            dtype=sourced.dtype,
-            input_shapes=tuple(shapes),
-            notes=sourced.notes,
-        ),
+    source = Source(
+        name=sourced.name,
+        source=sourced.source,
+        via="record",
+        mode="train" if any(module.training for module in model.modules()) else "eval",
+        batch=sourced.batch,
+        dtype=sourced.dtype,
+        input_shapes=tuple(shapes),
+        notes=sourced.notes,
+    )
+    graph = recording.finish(recording.outputs(result, fakes), source)
+    return make_script(
+        graph, recording, fakes, lines or Lines(), held=held, inputs=given, result=result
     )
 
 
@@ -107,12 +129,14 @@ def _call(
         return model(*inputs[0], **inputs[1])
 
 
-def own_held(recording: Recording, model: nn.Module, fakes: Fakes | None) -> None:
-    """Every parameter and buffer is in the graph under its own name, once."""
+def own_held(recording: Recording, model: nn.Module, fakes: Fakes | None) -> dict[str, int]:
+    """Every parameter and buffer is in the graph under its own name, once; its number there."""
     named = [(name, tensor, Role.PARAMETER) for name, tensor in _held(model, "_parameters")]
     named += [(name, tensor, Role.BUFFER) for name, tensor in _held(model, "_buffers")]
-    for name, tensor, role in named:
-        recording.own(name, fakes.twin(tensor) if fakes else tensor, role)
+    return {
+        name: recording.own(name, fakes.twin(tensor) if fakes else tensor, role)
+        for name, tensor, role in named
+    }
 
 
 def _held(model: nn.Module, where: str) -> list[tuple[str, torch.Tensor]]:
@@ -127,21 +151,23 @@ def _held(model: nn.Module, where: str) -> list[tuple[str, torch.Tensor]]:
 
 def own_inputs(
     recording: Recording, inputs: tuple[tuple[Any, ...], dict[str, Any]], fakes: Fakes | None
-) -> tuple[tuple[tuple[Any, ...], dict[str, Any]], list[tuple[int, ...]]]:
-    """Inputs ready to pass, and the shapes of their tensors.
+) -> tuple[tuple[tuple[Any, ...], dict[str, Any]], list[int], list[tuple[int, ...]]]:
+    """Inputs ready to pass, and the numbers and shapes of their tensors.
 
     A real tensor among them keeps its values: a source gives one where the model reads it.
     """
+    numbers: list[int] = []
     shapes: list[tuple[int, ...]] = []
 
     def own(tensor: torch.Tensor) -> torch.Tensor:
         shapes.append(tuple(tensor.shape))
         given = fakes.pass_on(tensor) if fakes else tensor
         standing = fakes.twin(given) if fakes else given
-        recording.own(f"input_{len(shapes) - 1}" if shapes[1:] else "input", standing, Role.INPUT)
+        name = f"input_{len(shapes) - 1}" if shapes[1:] else "input"
+        numbers.append(recording.own(name, standing, Role.INPUT))
         return given
 
-    return replace_tensors(inputs, own), shapes
+    return replace_tensors(inputs, own), numbers, shapes
 
 
 @contextmanager

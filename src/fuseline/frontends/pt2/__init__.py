@@ -75,7 +75,7 @@ def capture_program_file(path: str, *, decomposed: bool = False) -> Graph:
         input_shapes=tuple(tuple(tensor.shape) for tensor in tensors),
         notes=tuple(note for note in notes if note),
     )
-    return run_program(program, source, decomposed=decomposed)
+    return run_program(program, source, decomposed=decomposed).graph
 
 
 # --- the archive ----------------------------------------------------------------------------

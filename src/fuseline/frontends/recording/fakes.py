@@ -160,51 +160,59 @@ def _holds_stand_in(value: object) -> bool:
     return any(isinstance(tensor, FakeTensor) for tensor in tensors_in(value))
 
 
-def replace_tensors(value: Any, replace: Callable[[torch.Tensor], torch.Tensor]) -> Any:  # noqa: ANN401
+def replace_tensors(value: Any, replace: Callable[[torch.Tensor], Any]) -> Any:  # noqa: ANN401
     """A copy of a nested value with every tensor replaced.
 
     Looks into tuples, lists, dicts, dataclasses and plain objects that hold tensors, as a cache
     of keys and values does; what holds none is passed on as it is.
     """
-    return _replace(value, replace, {})
+    return replace_leaves(value, torch.Tensor, replace)
+
+
+def replace_leaves(value: Any, leaf: type, replace: Callable[[Any], Any]) -> Any:  # noqa: ANN401
+    """`replace_tensors` for every instance of `leaf` in place of tensors."""
+    return _replace(value, leaf, replace, {})
 
 
 def _replace(
     value: Any,  # noqa: ANN401
-    replace: Callable[[torch.Tensor], torch.Tensor],
+    leaf: type,
+    replace: Callable[[Any], Any],
     seen: dict[int, Any],
 ) -> Any:  # noqa: ANN401
+    if isinstance(value, leaf):
+        if id(value) not in seen:  # what is passed twice is one object to the model too
+            seen[id(value)] = replace(value)
+        return seen[id(value)]
     match value:
-        case torch.Tensor():
-            if id(value) not in seen:  # what is passed twice is one object to the model too
-                seen[id(value)] = replace(value)
-            return seen[id(value)]
         case Mapping():
-            items = {key: _replace(item, replace, seen) for key, item in value.items()}
+            items = {key: _replace(item, leaf, replace, seen) for key, item in value.items()}
             if type(value) is dict:
                 return items
             made = copy.copy(value)
             if isinstance(made, MutableMapping):
-                made.update(items)
+                for key, item in items.items():
+                    made[key] = item
             return made
         case tuple() | list() if not isinstance(value, torch.Size):
-            items = [_replace(item, replace, seen) for item in value]
+            items = [_replace(item, leaf, replace, seen) for item in value]
             named = isinstance(value, tuple) and hasattr(value, "_fields")
             return type(value)(*items) if named else type(value)(items)
         case _ if hasattr(value, "__dict__") and not (callable(value) or isinstance(value, type)):
-            return _replace_attributes(value, replace, seen)
+            return _replace_attributes(value, leaf, replace, seen)
         case _:
             return value
 
 
 def _replace_attributes(
     value: Any,  # noqa: ANN401
-    replace: Callable[[torch.Tensor], torch.Tensor],
+    leaf: type,
+    replace: Callable[[Any], Any],
     seen: dict[int, Any],
 ) -> Any:  # noqa: ANN401
     """A shallow copy whose attributes are replaced; an object met twice is copied once."""
     if id(value) not in seen:
         seen[id(value)] = made = copy.copy(value)
         for name, item in vars(value).items():
-            object.__setattr__(made, name, _replace(item, replace, seen))
+            object.__setattr__(made, name, _replace(item, leaf, replace, seen))
     return seen[id(value)]

@@ -24,9 +24,11 @@ from fuseline.frontends.recording.calls import Dispatched, Overload, add_call, b
 from fuseline.frontends.recording.fakes import Fakes, replace_tensors
 from fuseline.frontends.recording.recorder import Recorder, Recording, Scope
 from fuseline.frontends.recording.runner import no_fast_path
-from fuseline.graph import Graph, Kind, Role, Source
+from fuseline.frontends.recording.script import Lines, Scribe, Script, make_script
+from fuseline.graph import Kind, Role, Source
 
 _CPU = torch.device("cpu")
+_CONSTANT = Role.CONSTANT
 _OWN_NAMESPACES = frozenset({"aten", "prims", "torchvision", "quantized", "quantized_decomposed"})
 """Operators that torch and torchvision define, and whose code is therefore known."""
 
@@ -71,29 +73,49 @@ class Program:
     autocast_device: str = "cpu"
 
 
-def record_program(program: Program, source: Source, *, decomposed: bool) -> Graph:
-    """Run the program on fake tensors and note every op, as `capture_record` does for a model.
+def record_program(
+    program: Program, source: Source, *, decomposed: bool, lines: Lines | None = None
+) -> Script:
+    """Run the program on fake tensors and note every op, as `capture_record` does for a model;
+    with `lines` write down every call too.
 
     Raises what torch raises where an op refuses its inputs, or needs values that only a run has.
     """
     recording, fakes = Recording(), Fakes()
-    recorder = Recorder(recording, fakes, decomposed=decomposed)
+    recorder = (
+        Recorder(recording, fakes, decomposed=decomposed)
+        if lines is None
+        else Scribe(recording, fakes, lines, decomposed=decomposed)
+    )
     order = {Role.PARAMETER: 0, Role.BUFFER: 1, Role.INPUT: 2, Role.CONSTANT: 3}
     tensors = [given for given in program.given if given.role is not None]
     with torch.inference_mode(), no_fast_path():
-        for given in sorted(tensors, key=lambda given: order[given.role or Role.CONSTANT]):
-            recording.own(given.name, fakes.twin(given.value), given.role or Role.CONSTANT)
+        numbers = {
+            id(given): recording.own(given.name, fakes.twin(given.value), given.role or _CONSTANT)
+            for given in sorted(tensors, key=lambda given: order[given.role or _CONSTANT])
+        }
         values = [
             fakes.twin(given.value)
             if given.role is not None and not _keeps_values(given)
             else given.value
             for given in program.given
         ]
+        if lines is not None:
+            lines.constants |= {
+                numbers[id(given)]: given.value.clone()
+                for given in tensors
+                if given.role is Role.CONSTANT
+            }
         with fakes.mode, recorder:
             result = _Runner(program.module, program, recorder, fakes).run(
                 *values, enable_io_processing=False
             )
-    return recording.finish(recording.outputs(result, fakes), source)
+    held = {g.name: numbers[id(g)] for g in tensors if g.role in (Role.PARAMETER, Role.BUFFER)}
+    inputs = [numbers[id(given)] for given in tensors if given.role is Role.INPUT]
+    graph = recording.finish(recording.outputs(result, fakes), source)
+    return make_script(
+        graph, recording, fakes, lines or Lines(), held=held, inputs=inputs, result=result
+    )
 
 
 def _keeps_values(given: Given) -> bool:
@@ -203,6 +225,8 @@ class _Runner(fx.Interpreter):
             )
             recording.calls += 1
             add_call(recording.table, recording.values, run)
+        if isinstance(self.recorder, Scribe):
+            self.recorder.lines.missing.append(overload.full)
         return result
 
 

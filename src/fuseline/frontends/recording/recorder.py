@@ -15,7 +15,7 @@ from torch._subclasses.fake_tensor import unset_fake_temporarily
 
 from fuseline.frontends.nested import tensors_reachable
 from fuseline.frontends.recording.attention import decompose_attention
-from fuseline.frontends.recording.calls import Dispatched, Overload, add_call
+from fuseline.frontends.recording.calls import Dispatched, add_call
 from fuseline.frontends.recording.fakes import Fakes, replace_tensors
 from fuseline.frontends.recording.runner import Invocation, Runner, apart, drops
 from fuseline.frontends.storages import StorageTable, Values
@@ -102,12 +102,13 @@ class Recorder(Runner):
         result = self.run(op)
         if not overload.in_place:
             result = apart(result, arguments)
-        self._note(overload, arguments, result)
+        self._note(op, result)
         return result
 
-    def _note(self, overload: Overload, arguments: dict[str, Any], result: object) -> None:
+    def _note(self, op: Invocation, result: object) -> None:
+        overload = op.overload
         recording, scope = self.recording, self.scopes[-1]
-        arguments = self._unpacked(arguments)
+        arguments = self._unpacked(op.arguments)
         if self.fakes is not None:
             arguments = replace_tensors(arguments, self.fakes.twin)
             result = replace_tensors(result, self.fakes.twin)

@@ -18,6 +18,19 @@ def make_cover(graph: Graph, scheduler: Scheduler, kernels: Sequence[Kernel]) ->
     """The plan of `kernels`, with views and control ops beside what they look at."""
     computed = [dict.fromkeys(op for node in k.nodes for op in node.ops) for k in kernels]
     stored = [frozenset(op for node in k.nodes for op in node.stores) for k in kernels]
+    groups, _ = cover_groups(graph, computed, stored)
+    return Plan("inductor", groups, _refusals(graph, scheduler, kernels, groups), is_cover=True)
+
+
+def cover_groups(
+    graph: Graph, computed: Sequence[dict[int, None]], stored: Sequence[frozenset[int]]
+) -> tuple[tuple[Group, ...], tuple[int, ...]]:
+    """One group for each kernel, given the ops it computes and those it stores, in their order;
+    and for each group the place of its kernel.
+
+    Views and control ops go with what they look at; what no kernel computes, and looks at nothing,
+    is a group of its own, whose place is -1.
+    """
     _complete(graph, computed, frozenset().union(*stored))
     where: list[list[int]] = [[] for _ in graph.ops]
     for place, ops in enumerate(computed):
@@ -25,8 +38,7 @@ def make_cover(graph: Graph, scheduler: Scheduler, kernels: Sequence[Kernel]) ->
             where[op].append(place)
     members = [list(ops) for ops in computed]
     alone = _place_others(graph, where, stored, members)
-    groups = _number(graph, members, stored, where, alone)
-    return Plan("inductor", groups, _refusals(graph, scheduler, kernels, groups), is_cover=True)
+    return _number(graph, members, stored, where, alone)
 
 
 def _complete(graph: Graph, computed: Sequence[dict[int, None]], stored: frozenset[int]) -> None:
@@ -77,27 +89,29 @@ def _number(
     stored: Sequence[frozenset[int]],
     where: Sequence[Sequence[int]],
     alone: Sequence[tuple[int, int]],
-) -> tuple[Group, ...]:
-    """Groups in an order that runs."""
+) -> tuple[tuple[Group, ...], tuple[int, ...]]:
+    """Groups in an order that runs, and the kernels they are."""
     following: dict[int, list[int]] = {}
     for op, after in alone:
         following.setdefault(after, []).append(op)
     kept = frozenset().union(*stored)
     inlined = frozenset(op for op, places in enumerate(where) if len(places) > 1) - kept
     groups: list[Group] = []
+    kernels: list[int] = []
 
-    def add(ops: Sequence[int], recomputed: tuple[int, ...] = ()) -> None:
+    def add(place: int, ops: Sequence[int], recomputed: tuple[int, ...] = ()) -> None:
         ops = tuple(sorted(ops))
+        kernels.append(place)
         groups.append(Group(len(groups), ops, name_chain(graph, ops), recomputed))
 
     for place in range(-1, len(members)):
         if place >= 0:
             again = (op for op in members[place] if len(where[op]) > 1 and op not in stored[place])
-            add(members[place], tuple(sorted(again)))
+            add(place, members[place], tuple(sorted(again)))
         for op in following.get(place, ()):
             again = _unstored(graph, op, inlined)
-            add((op, *again), again)
-    return tuple(groups)
+            add(-1, (op, *again), again)
+    return tuple(groups), tuple(kernels)
 
 
 def _unstored(graph: Graph, op: int, inlined: frozenset[int]) -> tuple[int, ...]:

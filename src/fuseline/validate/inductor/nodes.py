@@ -1,0 +1,204 @@
+"""One node of Inductor's scheduler after fusion -> what is known of the kernel it becomes.
+
+Everything here is read off torch's own objects, whose classes have no stable names: the torch
+release is pinned (`TORCH`).
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from fuseline.errors import InputError
+from fuseline.runtime.modules import OP_NAME
+
+TORCH = "2.13"
+"""The release whose scheduler this package knows how to read."""
+
+_NOT_LAUNCHED = ("NopKernelSchedulerNode",)
+_TEMPORARY = re.compile(r"\btmp\d+\b")
+_MOVES = frozenset({"load", "store", "output", "get_index"})
+"""What a loop does that only copies."""
+
+
+@dataclass(frozen=True, slots=True)
+class AtenNode:
+    """A node of the graph that Inductor lowered: its target, and the op of ours it is a part of."""
+
+    name: str
+    target: str
+    op: str
+    place: int
+
+
+@dataclass(frozen=True, slots=True)
+class KernelNode:
+    """One kernel of Inductor's: its name, its library call or "", and what it moves [bytes].
+
+    `origins` are the nodes it is said to compute, `stored` those whose result it leaves in memory;
+    `main` is the one that a library call is for. `moves` says that its loops only copy.
+    `excess_nbytes` is what of `read_nbytes` its loops cannot touch: Inductor counts a buffer whole
+    that fused loops read by an index.
+    """
+
+    name: str
+    call: str
+    origins: tuple[AtenNode, ...]
+    stored: tuple[AtenNode, ...]
+    main: AtenNode | None
+    moves: bool
+    is_reduction: bool
+    read_nbytes: int
+    written_nbytes: int
+    excess_nbytes: int
+
+    @property
+    def targets(self) -> frozenset[str]:
+        """What its nodes call."""
+        return frozenset(node.target for node in self.origins)
+
+
+def check_torch(version: str) -> None:
+    """Raises `InputError` under a torch whose scheduler may be another.
+
+    >>> check_torch("2.12.1")
+    Traceback (most recent call last):
+    fuseline.errors.InputError: Inductor's kernels are read from torch 2.13: this is torch 2.12.1
+    """
+    if not version.startswith(f"{TORCH}."):
+        raise InputError(f"Inductor's kernels are read from torch {TORCH}: this is torch {version}")
+
+
+def describe(nodes: Iterable[Any]) -> tuple[KernelNode, ...]:
+    """Every kernel among the scheduler's nodes, in the order they run."""
+    places = _places()
+    return tuple(_describe(node, places) for node in nodes if _is_launched(node))
+
+
+def lowered_nodes() -> tuple[AtenNode, ...]:
+    """Every call in the graph that is being lowered."""
+    places = _places()
+    return tuple(_aten(node, places) for node in places if node.op == "call_function")
+
+
+def _places() -> dict[Any, int]:
+    """The nodes of the graph that is being lowered, by their places in it."""
+    from torch._inductor.virtualized import V
+
+    lowered: Any = V.graph.module
+    return {node: place for place, node in enumerate(lowered.graph.nodes)}
+
+
+def _is_launched(node: Any) -> bool:  # noqa: ANN401 - Inductor's own classes have no stable names
+    """Whether it is a kernel: not a placeholder, nor one result of a library call of several."""
+    if type(node).__name__ in _NOT_LAUNCHED:
+        return False
+    return type(node.node).__name__ != "MultiOutput"
+
+
+def _describe(node: Any, places: dict[Any, int]) -> KernelNode:  # noqa: ANN401
+    reads = node.get_read_write_buffer_accesses(include_reads=True, include_writes=False)
+    writes = node.get_read_write_buffer_accesses(include_reads=False, include_writes=True)
+    parts = [part for part in node.get_nodes() if part.node is not None]
+    origins = {origin: None for part in parts for origin in part.node.get_origins()}
+    read = sorted((_aten(origin, places) for origin in origins), key=lambda aten: aten.place)
+    call = getattr(node.node, "python_kernel_name", None) or ""
+    return KernelNode(
+        name=node.get_name(),
+        call=call,
+        origins=tuple(read),
+        stored=tuple(_stored(parts, writes, places)),
+        main=_main(node, call, read, places) if node.is_extern() else None,
+        moves=not node.is_extern() and all(_only_moves(part) for part in parts),
+        is_reduction=node.is_reduction(),
+        read_nbytes=sum(reads.values()),
+        written_nbytes=sum(writes.values()),
+        excess_nbytes=sum(_excess(parts, buffer, nbytes) for buffer, nbytes in reads.items()),
+    )
+
+
+def _aten(node: Any, places: dict[Any, int]) -> AtenNode:  # noqa: ANN401
+    return AtenNode(node.name, str(node.target), _op_of(node), places.get(node, -1))
+
+
+def _op_of(node: Any) -> str:  # noqa: ANN401
+    """The op that a node is a part of. Writes in place become nodes that nobody named: such a node
+    belongs to what it puts in its place, its last operand.
+    """
+    while True:
+        name = (node.meta.get("custom") or {}).get(OP_NAME, "")
+        if name or not node.all_input_nodes:
+            return name
+        node = node.all_input_nodes[-1]
+
+
+def _stored(
+    parts: Sequence[Any], writes: dict[str, int], places: dict[Any, int]
+) -> Iterable[AtenNode]:
+    """The nodes whose results are the buffers that a kernel leaves in memory."""
+    for part in parts:
+        if any(output.get_name() in writes for output in part.get_outputs()):
+            node = part.node.get_origin_node()
+            found = [node] if node is not None else sorted(
+                part.node.get_origins(), key=lambda origin: places.get(origin, -1)
+            )[-1:]  # fmt: skip
+            yield from (_aten(origin, places) for origin in found)
+
+
+def _main(
+    node: Any,  # noqa: ANN401
+    call: str,
+    origins: Sequence[AtenNode],
+    places: dict[Any, int],
+) -> AtenNode | None:
+    """What a library call is for: the node of its own name, or the last one said of it."""
+    named = call.removesuffix(".default").rpartition(".")[2]
+    for origin in origins:
+        if origin.target.split(".")[1:2] == [named]:
+            return origin
+    own = node.node.get_origin_node()
+    if own is not None:
+        return _aten(own, places)
+    return origins[-1] if origins else None
+
+
+def _only_moves(part: Any) -> bool:  # noqa: ANN401
+    body = getattr(part, "_body", None)
+    return body is not None and set(body.op_counts) <= _MOVES
+
+
+def _excess(parts: Sequence[Any], buffer: str, nbytes: int) -> int:
+    """What a kernel is counted to read of `buffer` beyond what its loops can touch.
+
+    Each loop nest touches at most one element an iteration and access; what two nests read at the
+    same place is one access.
+    """
+    if len(parts) == 1:  # here Inductor counts so itself
+        return 0
+    from torch._inductor.dependencies import MemoryDep
+
+    touched: dict[tuple[str, int], int] = {}
+    for part in parts:
+        for dep in part.read_writes.reads:
+            if dep.name != buffer:
+                continue
+            if not isinstance(dep, MemoryDep):
+                return 0
+            numel = 1
+            for size in (*part.get_ranges()[0], *part.get_ranges()[1]):
+                numel *= int(size)
+            index = _TEMPORARY.sub("tmp", str(dep.normalize().index))
+            touched[index, numel] = numel
+    return max(0, nbytes - _item(parts, buffer) * sum(touched.values()))
+
+
+def _item(parts: Sequence[Any], buffer: str) -> int:
+    """Bytes of an element of a buffer."""
+    graph = parts[0].scheduler.name_to_buf
+    if buffer in graph:
+        return graph[buffer].node.get_dtype().itemsize
+    from torch._inductor.virtualized import V
+
+    return V.graph.get_dtype(buffer).itemsize
