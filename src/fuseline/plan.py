@@ -100,12 +100,25 @@ class Proof:
 
 
 @dataclass(frozen=True, slots=True)
+class Extra:
+    """A kernel that a compiler runs and that computes no op of the graph (a copy into another
+    layout, the bias of a library call): its name, what it is for, and the bytes that the compiler
+    counts for it.
+    """
+
+    name: str
+    purpose: str
+    nbytes: int
+
+
+@dataclass(frozen=True, slots=True)
 class Plan:
     """A partition: every op of the graph in exactly one group, groups in an order that runs.
 
     `horizontal` says that the strategy also joins ops that only read the same tensor. `is_cover`
     says that it is no partition: some ops are computed in several groups, for no store and load.
     `rules` names the rule set or rule file that the strategy was given, where it takes one.
+    `extras` are kernels besides the groups, in plans that were read from a compiler.
     """
 
     strategy: str
@@ -115,3 +128,4 @@ class Plan:
     is_cover: bool = False
     proof: Proof | None = None
     rules: str | None = None
+    extras: tuple[Extra, ...] = ()

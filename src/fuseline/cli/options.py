@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import wraps
 from pathlib import Path
-from typing import TypeVar
+from typing import TYPE_CHECKING, TypeVar
 
 import click
 
@@ -14,6 +14,9 @@ from fuseline.errors import InputError
 from fuseline.frontends import ATTENTIONS, VIAS, capture, check_via
 from fuseline.frontends.sources.zoos import is_transformers_config
 from fuseline.graph import Graph, load
+
+if TYPE_CHECKING:
+    from fuseline.frontends.sources.sourced import Sourced
 
 _GRAPH_FILES = (".json", ".zst")
 Command = TypeVar("Command", bound=Callable[..., object])
@@ -126,3 +129,23 @@ def find_graph(model: str, asked: Asked) -> Graph:
         if path.suffix != ".json" or "is not a graph file" not in str(error):
             raise
         raise InputError(f"{error}; nor a transformers config.json: no 'model_type'") from error
+
+
+def source_model(model: str, asked: Asked) -> Sourced:
+    """The model itself, ready to capture, for commands that do more than read its graph.
+
+    Raises `InputError` for a saved graph and an exported program, which hold no code to run.
+    """
+    from fuseline.frontends.sources.find import find_model
+    from fuseline.frontends.sources.sourced import Options
+
+    path = Path(model)
+    is_graph = path.suffix in _GRAPH_FILES and not is_transformers_config(path)
+    if is_graph or path.suffix == ".pt2":
+        what = "a saved graph" if is_graph else "an exported program"
+        raise InputError(f"'{model}' is {what} and holds no code to run: name the model it is of")
+    if asked.via is not None:
+        check_via(asked.via)
+    shapes = tuple(parse_shape(text) for text in asked.input_shapes)
+    options = Options(asked.batch, asked.dtype, shapes, asked.seq_len, asked.decode, asked.train)
+    return find_model(model, options)

@@ -18,20 +18,31 @@ Command = TypeVar("Command", bound=Callable[..., object])
 
 
 class _Against(click.Group):
-    """What figures can be held against."""
+    """What figures can be held against; `MODEL --against COMPILER` is one model against one."""
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
+        if args and args[0] not in self.commands and any(a.startswith("--against") for a in args):
+            from fuseline.cli.against import command as against
+
+            return against.name, against, args
         if args and args[0] not in self.commands and not args[0].startswith("-"):
             hint = did_you_mean(args[0], self.commands) or f": one of {', '.join(self.commands)}"
-            raise InputError(f"cannot validate against '{args[0]}'{hint}")
+            raise InputError(
+                f"cannot validate against '{args[0]}'{hint}"
+                f"{'' if '?' in hint else '; of a model, say --against inductor'}"
+            )
         return super().resolve_command(ctx, args)
 
 
 @click.group(cls=_Against, no_args_is_help=False)
 def command() -> None:
-    """Hold figures against the seed document, torch's own counter, or every model of the zoos."""
+    """Hold figures against the seed document, torch's own counter, or every model of the zoos.
+
+    MODEL --against inductor|tvm|onnxruntime lays our plan beside the kernels that a compiler really
+    makes of one model (validate MODEL --against inductor --help).
+    """
 
 
 def _outputs(function: Command) -> Command:

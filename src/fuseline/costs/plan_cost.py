@@ -10,7 +10,7 @@ from fuseline.costs.cover import cover_traffic
 from fuseline.costs.traffic import Traffic, group_traffic
 from fuseline.errors import InputError
 from fuseline.graph import Graph
-from fuseline.plan import Plan
+from fuseline.plan import Extra, Plan
 
 
 class Band(Enum):
@@ -81,9 +81,12 @@ class GroupCost:
 
 @dataclass(frozen=True, slots=True)
 class PlanCost:
-    """A plan's price: group by group, in the plan's order. Totals are sums over these."""
+    """A plan's price: group by group, in the plan's order, and the kernels besides. Totals are sums
+    over these.
+    """
 
     groups: tuple[GroupCost, ...]
+    extras: tuple[Extra, ...] = ()
 
     @property
     def flops(self) -> int:
@@ -98,7 +101,12 @@ class PlanCost:
     @property
     def nbytes(self) -> int:
         """Traffic of the plan."""
-        return sum(group.nbytes for group in self.groups)
+        return sum(group.nbytes for group in self.groups) + self.extra_nbytes
+
+    @property
+    def extra_nbytes(self) -> int:
+        """Bytes of kernels that compute no op of the graph."""
+        return sum(extra.nbytes for extra in self.extras)
 
     @property
     def unfused_nbytes(self) -> int:
@@ -112,8 +120,8 @@ class PlanCost:
 
     @property
     def launches(self) -> int:
-        """Groups with at least one compute op."""
-        return sum(group.is_launch for group in self.groups)
+        """Groups with at least one compute op, and the kernels besides."""
+        return sum(group.is_launch for group in self.groups) + len(self.extras)
 
     @property
     def intensity(self) -> float:
@@ -149,7 +157,8 @@ def cost(graph: Graph, plan: Plan) -> PlanCost:
         tuple(
             _price(graph, group.ops, group.ops, alone, traffic)
             for group, traffic in zip(plan.groups, moved, strict=True)
-        )
+        ),
+        plan.extras,
     )
 
 
@@ -163,7 +172,7 @@ def _price_cover(graph: Graph, plan: Plan, alone: Sequence[Traffic]) -> PlanCost
         first = [op for op in group.ops if op not in seen]
         seen.update(first)
         prices.append(_price(graph, group.ops, first, alone, traffic))
-    return PlanCost(tuple(prices))
+    return PlanCost(tuple(prices), plan.extras)
 
 
 def _price(

@@ -16,10 +16,12 @@ def encode(
     explained: tuple[ExplanationRow, ...] = (),
     missed: tuple[tuple[str, tuple[MissedPairRow, ...]], ...] = (),
     what_ifs: tuple[WhatIfRow, ...] = (),
+    agreement: dict[str, object] | None = None,
 ) -> bytes:
     """The result as an indented JSON document (UTF-8, ends with a newline).
 
-    What was asked for besides the plans has keys of its own: `explanations`, `missed`, `what_ifs`.
+    What was asked for besides the plans has keys of its own: `explanations`, `missed`, `what_ifs`,
+    and `agreement` where a plan was held against a compiler's.
     """
     document = msgspec.to_builtins(result)
     for plan in document["plans"]:
@@ -35,6 +37,8 @@ def encode(
         ]
     if what_ifs:
         document["what_ifs"] = msgspec.to_builtins(what_ifs)
+    if agreement is not None:
+        document["agreement"] = agreement
     return msgspec.json.format(msgspec.json.encode(document), indent=1) + b"\n"
 
 

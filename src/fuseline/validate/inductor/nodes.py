@@ -102,7 +102,7 @@ def _describe(node: Any, places: dict[Any, int]) -> KernelNode:  # noqa: ANN401
     reads = node.get_read_write_buffer_accesses(include_reads=True, include_writes=False)
     writes = node.get_read_write_buffer_accesses(include_reads=False, include_writes=True)
     parts = [part for part in node.get_nodes() if part.node is not None]
-    origins = {origin: None for part in parts for origin in part.node.get_origins()}
+    origins = {origin: None for part in parts for origin in _computed(part, places)}
     read = sorted((_aten(origin, places) for origin in origins), key=lambda aten: aten.place)
     call = getattr(node.node, "python_kernel_name", None) or ""
     return KernelNode(
@@ -140,11 +140,43 @@ def _stored(
     """The nodes whose results are the buffers that a kernel leaves in memory."""
     for part in parts:
         if any(output.get_name() in writes for output in part.get_outputs()):
-            node = part.node.get_origin_node()
-            found = [node] if node is not None else sorted(
-                part.node.get_origins(), key=lambda origin: places.get(origin, -1)
-            )[-1:]  # fmt: skip
-            yield from (_aten(origin, places) for origin in found)
+            found = _made(part.node, places)
+            if found is not None:
+                yield _aten(found, places)
+
+
+def _computed(part: Any, places: dict[Any, int]) -> Iterable[Any]:  # noqa: ANN401
+    """The nodes that a loop nest computes: of its origins those that lead to its result from what
+    it reads. Inductor names also what the buffers that it reads were made of.
+    """
+    origins = set(part.node.get_origins())
+    if part.is_extern():
+        return origins
+    read = {_maker(dep.name, places) for dep in part.read_writes.reads}
+    pending = [node for node in origins if origins.isdisjoint(node.users)]
+    found = dict.fromkeys(pending)
+    while pending:
+        for node in pending.pop().all_input_nodes:
+            if node in origins and node not in read and node not in found:
+                found[node] = None
+                pending.append(node)
+    return found
+
+
+def _maker(buffer: str, places: dict[Any, int]) -> Any:  # noqa: ANN401
+    """The node whose result a buffer holds; None for what comes from outside."""
+    from torch._inductor.virtualized import V
+
+    made = V.graph.name_to_buffer.get(buffer)
+    return None if made is None else _made(made, places)
+
+
+def _made(buffer: Any, places: dict[Any, int]) -> Any:  # noqa: ANN401
+    """The node whose result a buffer of Inductor's is: that of its name, or the last one said."""
+    node = buffer.get_origin_node()
+    if node is not None:
+        return node
+    return max(buffer.get_origins(), key=lambda origin: places.get(origin, -1), default=None)
 
 
 def _main(

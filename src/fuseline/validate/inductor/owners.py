@@ -103,14 +103,16 @@ def _own(
         own = _numbered([kernel.main], numbers)
         return RealKernel(kernel, own, own, (), None if own else Besides.CONSTANT)
     working = [node for node in kernel.origins if node.target not in _VIEWS]
-    if kernel.moves and any(called.get(node.op) == node.name for node in working):
+    is_for_call = kernel.moves and any(called.get(node.op) == node.name for node in working)
+    if is_for_call:
         working = [node for node in working if node.op in called or node.target in _COPIES]
     own = _numbered((node for node in working if node.op not in called), numbers)
     rest = [node for node in working if node.op in called]
     parts = _numbered((node for node in rest if called[node.op] != node.name), numbers)
     kept = {node.name for node in kernel.stored}
     names = {numbers[name]: name for name in final if name in numbers}
-    stored = tuple(op for op in own if final[names[op]] in kept)
+    # what is copied for a call is stored piece by piece, under the name of the call
+    stored = own if is_for_call else tuple(op for op in own if final[names[op]] in kept)
     return RealKernel(
         kernel, own, stored, parts, None if own else _besides(kernel, working, rest, parts, numbers)
     )

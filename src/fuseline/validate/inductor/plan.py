@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from fuseline.fusion.inductor.plan import cover_groups
 from fuseline.graph import Graph
-from fuseline.plan import Plan
+from fuseline.plan import Extra, Plan
 from fuseline.validate.inductor.owners import Owners, RealKernel, find_owners
 from fuseline.validate.inductor.read import Schedule, read_script
 
@@ -68,11 +68,21 @@ def plan_of_owners(graph: Graph, owners: Owners) -> RealPlan:
     stored = _stored(owning)
     groups, places = cover_groups(graph, computed, stored)
     held = [op for group in groups for op in group.ops]
+    besides = tuple(kernel for kernel in owners.kernels if not kernel.ops)
     return RealPlan(
-        plan=Plan(STRATEGY, groups, (), is_cover=len(held) > len(set(held))),
+        plan=Plan(
+            STRATEGY, groups, (), is_cover=len(held) > len(set(held)), extras=_extras(besides)
+        ),
         kernels=tuple(owning[place] if place >= 0 else None for place in places),
-        besides=tuple(kernel for kernel in owners.kernels if not kernel.ops),
+        besides=besides,
         removed=tuple(graph.ops[op].name for op in owners.removed),
+    )
+
+
+def _extras(besides: Sequence[RealKernel]) -> tuple[Extra, ...]:
+    return tuple(
+        Extra(kernel.node.name, kernel.besides.value if kernel.besides else "", kernel.nbytes)
+        for kernel in besides
     )
 
 

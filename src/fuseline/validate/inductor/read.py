@@ -139,7 +139,9 @@ def _asked(schedule: Schedule) -> Generator[Any]:
             with fake_cuda(schedule.device) as mode:
                 yield mode
         else:
-            with FakeTensorMode(allow_non_fake_inputs=True) as mode:
+            from fuseline.validate.inductor.fake_cuda import stopped_quietly
+
+            with stopped_quietly(), FakeTensorMode(allow_non_fake_inputs=True) as mode:
                 yield mode
 
 
