@@ -31,7 +31,7 @@ def test_every_node_has_the_name_of_its_op(sourced: Sourced) -> None:
     graph = capture(Net().eval(), (torch.rand(1, 3, 8, 8),))
     program = export_named(sourced, graph).program
     names = [op.name for op in graph.ops]
-    assert names == ["conv2d", "batch_norm", "relu", "reshape"]
+    assert names == ["conv2d", "batch_norm", "relu", "flatten"]
     for form in (program, program.run_decompositions()):
         calls = [node for node in form.graph.nodes if node.op == "call_function"]
         assert dict.fromkeys(map(op_of, calls)) == dict.fromkeys(names)
