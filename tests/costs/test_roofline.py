@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from fuseline import InputError
+from fuseline.costs.plan_cost import cost
 from fuseline.costs.roofline import (
     Bottleneck,
     PlanTime,
@@ -17,7 +20,7 @@ from fuseline.costs.roofline import (
 )
 from fuseline.graph import Builder, Graph, Kind, OpClass, Role, Status, Work
 from fuseline.hardware import Basis, Device, Figure, Source
-from fuseline.plan import Plan
+from fuseline.plan import Extra, Plan
 from tests.strategies import graphs, joined, plan_of
 
 _SOURCE = Source("round", "round numbers for tests", "", "2026-11")
@@ -77,6 +80,17 @@ def test_every_term_by_hand() -> None:
         Share(Bottleneck.BANDWIDTH, 2, 14.0),
     )
     assert time.peaks == (UsedPeak("float32", 100.0, "float32 on matrix units", 5.0),)
+
+
+def test_a_kernel_besides_the_groups_moves_its_bytes_and_is_launched() -> None:
+    besides = replace(APART, extras=(Extra("op0", "layout copy", 100),))
+    price, plain = cost(chain(), besides), cost(chain(), APART)
+    assert (price.launches, price.nbytes) == (plain.launches + 1, plain.nbytes + 100)
+    *groups, copied = roofline(chain(), besides, ROUND).groups
+    assert len(groups) == len(APART.groups)
+    # 100 bytes / 20, and a launch of 3
+    assert (copied.compute_seconds, copied.bandwidth_seconds, copied.seconds) == (0.0, 5.0, 8.0)
+    assert copied.bottleneck is Bottleneck.BANDWIDTH
 
 
 def test_fusing_saves_bytes_and_launches() -> None:

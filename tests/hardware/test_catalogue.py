@@ -39,7 +39,8 @@ def named(device: Device) -> str:
 
 def test_the_public_names_of_the_package() -> None:
     assert set(hardware.__all__) == {
-        "DEVICES", "Basis", "Device", "Figure", "Peak", "Source", "StandIn", "load_device",
+        "DEVICES", "Basis", "Device", "Figure", "KernelClass", "Peak", "Rate", "Source",
+        "StandIn", "load_device",
     }  # fmt: skip
 
 

@@ -30,9 +30,14 @@ def sample(
     return GroupSample(predicted, measured, 0, 0, nbytes, rated)
 
 
-GOOD = PredictedRow("good", False, 0.0, (sample(1, 1), sample(2, 2), sample(3.3, 3)))
+GOOD = PredictedRow(
+    "good", held_out=False, model_seconds=0.0, groups=(sample(1, 1), sample(2, 2), sample(3.3, 3))
+)
 POOR = PredictedRow(
-    "poor", True, 0.0, (sample(2, 1, 10), sample(1, 2, 20), sample(3, 1, 5, rated=False))
+    "poor",
+    held_out=True,
+    model_seconds=0.0,
+    groups=(sample(2, 1, 10), sample(1, 2, 20), sample(3, 1, 5, rated=False)),
 )
 
 

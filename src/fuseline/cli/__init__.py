@@ -20,6 +20,7 @@ _COMMANDS = {
     "capture": "Write a model's graph to a file.",
     "models": "List the models known by name.",
     "devices": "List devices, or a device's figures with their sources.",
+    "calibrate": "Measure this machine, and write it as a device.",
     "validate": "Hold figures against the seed document.",
     "doctor": "Check what this installation can do.",
 }

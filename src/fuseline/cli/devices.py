@@ -14,10 +14,12 @@ from fuseline.hardware.rows import (
     COLUMNS,
     FIGURE_COLUMNS,
     LEGEND,
+    RATE_COLUMNS,
     RUNS_COLUMNS,
     device_line,
     device_row,
     figure_line,
+    rate_line,
     runs_lines,
     source_text,
     sources_of,
@@ -79,6 +81,9 @@ def _print_device(device: Device) -> None:
     print_table(console, "Figures", FIGURE_COLUMNS, lines, text_columns=5)
     runs = runs_lines(device)
     print_table(console, "How contractions run", RUNS_COLUMNS, runs, text_columns=3)
+    if device.rates:
+        rates = [rate_line(rate) for rate in device.rates]
+        print_table(console, "Measured rates", RATE_COLUMNS, rates, text_columns=2)
     console.print("\n[bold]Sources[/bold]")
     for source in sources_of(device):
         console.print(f"  {escape(source_text(source))}", soft_wrap=True)

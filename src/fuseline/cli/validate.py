@@ -212,6 +212,38 @@ def compilers(*, output: str | None, json_path: str | None) -> None:
     _show(json_path, "Kernels and bytes, ours and theirs", COLUMNS, lines(found), text_columns=3)
 
 
+@command.command()
+@_models
+@click.option("--device", metavar="FILE.toml",
+              help="A device that `fuseline calibrate` wrote here; measured first without.",
+)  # fmt: skip
+@click.option("--threads", type=click.IntRange(min=1), default=1, show_default=True,
+              help="Threads that torch runs on: those of the calibration.")  # fmt: skip
+@_outputs
+def predicted(
+    *,
+    models: tuple[str, ...],
+    device: str | None,
+    threads: int,
+    output: str | None,
+    json_path: str | None,
+) -> None:
+    """Predicted against measured time on this CPU, whole models and groups. Takes minutes."""
+    _check(output, json_path)
+    from fuseline.hardware import load_device
+    from fuseline.validate.predicted import MODELS, calibrated, check_models, predict_all
+    from fuseline.validate.predicted_page import COLUMNS, encode, lines, page
+
+    check_models(models)
+    chosen = models or MODELS
+    machine = load_device(device) if device else calibrated(threads)
+    rows = tuple(_progress(predict_all(machine, threads, chosen), total=len(chosen)))
+    versions = ", ".join(f"{name} {found}" for name, found in _versions().items())
+    _write(output, lambda: page(rows, machine, versions, threads).encode())
+    _write(json_path, lambda: encode(rows, machine))
+    _show(json_path, "Predicted against measured time", COLUMNS, lines(rows))
+
+
 def _versions() -> dict[str, str]:
     """What was captured, and by which torch."""
     found = {}

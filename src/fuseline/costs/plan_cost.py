@@ -162,6 +162,18 @@ def cost(graph: Graph, plan: Plan) -> PlanCost:
     )
 
 
+def extra_cost(extra: Extra) -> GroupCost:
+    """The price of a kernel besides the groups: what it moves, and a launch."""
+    return GroupCost(
+        flops=0,
+        other_flops=0,
+        traffic=Traffic(extra.nbytes, 0, 0),
+        unfused_nbytes=0,
+        compute_ops=1,
+        unknown_ops=0,
+    )
+
+
 def _price_cover(graph: Graph, plan: Plan, alone: Sequence[Traffic]) -> PlanCost:
     """An op is worked in every group that holds it; unfused it would be a kernel once, and counts
     in the first of them.

@@ -6,6 +6,10 @@ A lower bound, in three ways. Bytes are those of the whole-tensor model (a tiled
 operands). Peaks are those of a data sheet, which no kernel reaches. The units overlap completely:
 where a device contracts a dtype on its vector units, both kinds of work share them in truth.
 What composite ops of module level hide (`Graph.hidden_bytes`, several kernels) is not in it.
+
+A calibrated device has measured rates, a row a class of kernels (`fuseline.hardware.rates`). A
+group whose every compute op has a row is priced by them: its terms add up, nothing overlaps, and
+no launch hides, as the cores that launch are those that work. Other groups are priced as above.
 """
 
 from __future__ import annotations
@@ -13,10 +17,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
-from itertools import chain
 
 from fuseline.costs.cache import cache_hits
-from fuseline.costs.plan_cost import GroupCost, cost
+from fuseline.costs.dtypes import INTEGERS, computed_dtype, contracted_dtype
+from fuseline.costs.plan_cost import GroupCost, cost, extra_cost
+from fuseline.costs.rated import RatedTerms, rated_terms
 from fuseline.graph import Graph, Kind, Op
 from fuseline.hardware.device import Device, Peak
 from fuseline.plan import Plan
@@ -31,11 +36,6 @@ class Bottleneck(Enum):
     LAUNCH = "launch"
     UNKNOWN = "unknown"  # an op whose work no formula knows, or work whose rate no source gives
 
-
-_INTEGERS = frozenset({"bool", "int16", "uint16", "int32", "uint32", "int64", "uint64", "qint32"})
-"""Contractions of these run on no matrix unit: they are priced at the vector rate."""
-
-_NOT_FLOATS = _INTEGERS | {"uint8", "int8", "qint8", "quint8"}
 
 _WAITS = frozenset({Kind.HOST_READ, Kind.SELECT_IF, Kind.SUPPRESS})
 """After these the host has to wait for the device: it takes a value, or the size of a result."""
@@ -62,6 +62,7 @@ class GroupTime:
     `launch_seconds` is the overhead of its launch, `exposed_seconds` the part of it for which the
     device has nothing else to do. `unknown_ops` have work that no formula knows: the time is then
     a lower bound that leaves them out. A group without a compute op is not launched: all are 0.
+    `is_rated` says that the terms are by measured rates, and add up.
     """
 
     dtype: str
@@ -72,11 +73,13 @@ class GroupTime:
     exposed_seconds: float
     unknown_ops: int
     is_launch: bool
+    is_rated: bool = False
 
     @property
     def device_seconds(self) -> float:
         """What the device takes, launch apart."""
-        return max(self.compute_seconds, self.vector_seconds or 0.0, self.bandwidth_seconds)
+        terms = (self.compute_seconds, self.vector_seconds or 0.0, self.bandwidth_seconds)
+        return sum(terms) if self.is_rated else max(terms)
 
     @property
     def seconds(self) -> float:
@@ -166,7 +169,8 @@ class PlanTime:
     @property
     def attained_fraction(self) -> float:
         """Time that contractions would take at their peak / `pipelined_seconds`: in a graph of one
-        dtype FLOPs / (seconds x peak), the model's bound on "MFU".
+        dtype FLOPs / (seconds x peak), the model's bound on "MFU". Of rated groups the peak is the
+        rate of their class.
         """
         total = self.pipelined_seconds
         return sum(group.compute_seconds for group in self.groups) / total if total else 0.0
@@ -215,7 +219,8 @@ def roofline(
     """Time of `plan` on `device`.
 
     `launch` is `eager` (a host launches kernel by kernel) or `graph` (replayed: a smaller overhead
-    for every kernel, none of it hidden). `tf32` lets float32 contractions run as tfloat32.
+    for every kernel, none of it hidden). `tf32` lets float32 contractions run as tfloat32. Kernels
+    besides the groups come after them in `PlanTime.groups`: they move bytes, and are launched.
 
     Raises `InputError` where the plan is not of this graph, the launch mode is unknown, or the
     device cannot contract a dtype of the graph.
@@ -225,10 +230,15 @@ def roofline(
         _kernel(graph, [graph.ops[op] for op in group.ops], price, rates)
         for group, price in zip(plan.groups, cost(graph, plan).groups, strict=True)
     ]
+    kernels += [
+        _Kernel(extra_cost(extra), graph.source.dtype, 0.0, 0.0, host_waits=False)
+        for extra in plan.extras
+    ]
     memory = [kernel.price.nbytes / device.bandwidth for kernel in kernels]
-    groups = _timed(kernels, memory, device.launch_seconds(launch), launch)
+    groups = _timed(kernels, memory, device, launch)
     tier = None
-    if device.cache_nbytes is not None and not plan.is_cover:  # which copy is resident is not told
+    told = not (plan.is_cover or plan.extras)  # of a compiler's plan: which copy is resident
+    if device.cache_nbytes is not None and told:
         tier = _cache_tier(kernels, cache_hits(graph, plan, device.cache_nbytes), device, launch)
     used = (
         UsedPeak(dtype, peak.flops_per_second, peak.how, peak.flops_per_second / device.bandwidth)
@@ -246,6 +256,7 @@ class _Kernel:
     compute_seconds: float
     vector_seconds: float | None
     host_waits: bool
+    rated: RatedTerms | None = None
 
 
 class _Rates:
@@ -259,7 +270,7 @@ class _Rates:
     def contraction(self, dtype: str) -> float:
         """FLOP/s of contractions of `dtype`."""
         if dtype not in self.contracted:
-            on_vector_units = dtype in _INTEGERS
+            on_vector_units = dtype in INTEGERS
             self.contracted[dtype] = (
                 self.device.vector_peak(dtype)
                 if on_vector_units
@@ -309,44 +320,20 @@ def _kernel(graph: Graph, ops: list[Op], price: GroupCost, rates: _Rates) -> _Ke
         else next((computed_dtype(graph, op) for op in ops if op.is_compute), graph.source.dtype)
     )
     waits = any(op.kind in _WAITS for op in ops)
-    return _Kernel(price, dtype, compute, vector if is_rated else None, waits)
-
-
-def contracted_dtype(graph: Graph, op: Op) -> str:
-    """The dtype that a contraction computes in: that of its first operand, an activation where it
-    has one. Weights of fewer bits are widened to it.
-    """
-    operands = chain(op.inputs, op.parameters, op.outputs)
-    return next((graph.tensors[tensor].dtype for tensor in operands), graph.source.dtype)
-
-
-def computed_dtype(graph: Graph, op: Op) -> str:
-    """The dtype of other work: the first float among inputs, outputs, parameters, else the first
-    dtype at all (a comparison of floats makes bools, an embedding reads integers).
-    """
-    operands = [graph.tensors[t].dtype for t in chain(op.inputs, op.outputs, op.parameters)]
-    floats = (dtype for dtype in operands if dtype not in _NOT_FLOATS)
-    return next(floats, operands[0] if operands else graph.source.dtype)
+    rated = rated_terms(graph, ops, price, rates.device) if rates.device.rates else None
+    return _Kernel(price, dtype, compute, vector if is_rated else None, waits, rated)
 
 
 def _timed(
-    kernels: Sequence[_Kernel], memory_seconds: Sequence[float], overhead: float, launch: str
+    kernels: Sequence[_Kernel], memory_seconds: Sequence[float], device: Device, launch: str
 ) -> tuple[GroupTime, ...]:
-    """The groups' times, given the seconds that memory takes."""
+    """The groups' times, given the seconds that memory takes where no measured rate says."""
+    overhead = device.launch_seconds(launch)
     groups = [
-        GroupTime(
-            dtype=kernel.dtype,
-            compute_seconds=kernel.compute_seconds,
-            vector_seconds=kernel.vector_seconds,
-            bandwidth_seconds=seconds,
-            launch_seconds=overhead if kernel.price.is_launch else 0.0,
-            exposed_seconds=overhead if kernel.price.is_launch else 0.0,
-            unknown_ops=kernel.price.unknown_ops,
-            is_launch=kernel.price.is_launch,
-        )
+        _group_time(kernel, seconds, overhead)
         for kernel, seconds in zip(kernels, memory_seconds, strict=True)
     ]
-    if launch == "graph":
+    if launch == "graph" or device.rates:
         return tuple(groups)
     launched = [number for number, group in enumerate(groups) if group.is_launch]
     exposed = exposed_launches(
@@ -359,6 +346,23 @@ def _timed(
     return tuple(groups)
 
 
+def _group_time(kernel: _Kernel, memory_seconds: float, overhead: float) -> GroupTime:
+    """A group's terms, by measured rates where it has them; its launch not hidden."""
+    rated = kernel.rated
+    launch = (rated.launch_seconds if rated else overhead) if kernel.price.is_launch else 0.0
+    return GroupTime(
+        dtype=kernel.dtype,
+        compute_seconds=rated.compute_seconds if rated else kernel.compute_seconds,
+        vector_seconds=rated.vector_seconds if rated else kernel.vector_seconds,
+        bandwidth_seconds=rated.memory_seconds if rated else memory_seconds,
+        launch_seconds=launch,
+        exposed_seconds=launch,
+        unknown_ops=kernel.price.unknown_ops,
+        is_launch=kernel.price.is_launch,
+        is_rated=rated is not None,
+    )
+
+
 def _cache_tier(
     kernels: Sequence[_Kernel], hits: tuple[int, ...], device: Device, launch: str
 ) -> CacheTier:
@@ -368,11 +372,13 @@ def _cache_tier(
     moved = [kernel.price.nbytes for kernel in kernels]
     left = [nbytes - hit for nbytes, hit in zip(moved, hits, strict=True)]
     seconds = None
-    if device.cache_bandwidth is not None:
+    if (
+        device.cache_bandwidth is not None and not device.rates
+    ):  # measured rates have caches in them
         memory = [
             max(missed / device.bandwidth, nbytes / device.cache_bandwidth)
             for missed, nbytes in zip(left, moved, strict=True)
         ]
-        groups = _timed(kernels, memory, device.launch_seconds(launch), launch)
+        groups = _timed(kernels, memory, device, launch)
         seconds = sum(group.device_seconds + group.exposed_seconds for group in groups)
     return CacheTier(device.cache_nbytes or 0, hits, sum(left), seconds)

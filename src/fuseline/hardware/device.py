@@ -10,6 +10,8 @@ from dataclasses import dataclass
 from enum import Enum
 
 from fuseline.errors import InputError, did_you_mean
+from fuseline.hardware.rates import KernelClass, Rate
+from fuseline.hardware.source import Source
 
 
 class Basis(Enum):
@@ -19,21 +21,6 @@ class Basis(Enum):
     COMPUTED = "computed"  # follows from what the source states; the note shows how
     MEASURED = "measured"  # the source measured it
     ASSUMED = "assumed"  # nobody states it; the note says why this value
-
-
-@dataclass(frozen=True, slots=True)
-class Source:
-    """Where a figure is from; `date` is of the document, or of its reading (YYYY-MM).
-
-    `checked` is where the figures were read: the document or a page that reproduces it. It is empty
-    where the document is cited from memory.
-    """
-
-    key: str
-    title: str
-    url: str
-    date: str
-    checked: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +127,8 @@ _VECTOR_ROUTES: tuple[tuple[str, str, str], ...] = (
 class Device:
     """What a device can do, figure by figure. `load_device` makes one from its file.
 
-    What no source gives is absent: properties are then None, and peaks raise `InputError`.
+    What no source gives is absent: properties are then None, and peaks raise `InputError`. `rates`
+    are measured, a row a class of kernels: the roofline goes by them where there are any.
     """
 
     name: str
@@ -152,6 +140,14 @@ class Device:
     figures: tuple[Figure, ...]
     stand_ins: tuple[StandIn, ...] = ()
     notes: tuple[str, ...] = ()
+    rates: tuple[Rate, ...] = ()
+
+    def find_rate(self, kernel: KernelClass, dtype: str) -> Rate | None:
+        """The measured rate of a class of kernels, or None where nobody measured it."""
+        for rate in self.rates:
+            if rate.kernel is kernel and rate.dtype == dtype:
+                return rate
+        return None
 
     def find(self, table: str, key: str) -> Figure | None:
         """The figure, or None where no source gives it."""

@@ -9,7 +9,10 @@ from pathlib import Path
 
 from fuseline.errors import InputError, did_you_mean
 from fuseline.files import read_bytes
-from fuseline.hardware.device import DTYPES, MATRIX, VECTOR, Basis, Device, Figure, Source, StandIn
+from fuseline.graph import ITEM_BYTES
+from fuseline.hardware.device import DTYPES, MATRIX, VECTOR, Basis, Device, Figure, StandIn
+from fuseline.hardware.rates import RATE_KEYS, KernelClass, Rate
+from fuseline.hardware.source import Source
 
 _FOLDER = Path(__file__).parent / "devices"
 
@@ -44,6 +47,8 @@ _RANGES: tuple[tuple[str, float, float], ...] = (
     # a key that ends in --> least, most; outside, the unit is most likely another
     ("_ops_per_second", 1e8, 1e18),
     ("_bytes_per_second", 1e6, 1e15),
+    ("flops_per_second", 1e6, 1e18),
+    ("rows_per_second", 1e3, 1e15),
     ("_nbytes", 1, 1e14),
     ("_nbytes_per_core", 1, 1e9),
     ("_seconds", 0, 1),
@@ -51,6 +56,10 @@ _RANGES: tuple[tuple[str, float, float], ...] = (
     ("cores", 1, 1e6),
 )
 _WHOLE = ("_nbytes", "_nbytes_per_core", "cores")
+_RATE_UNITS = {
+    key: next(unit for unit, _, _ in _RANGES if key.endswith(unit))
+    for key in ("launch_seconds", "near_nbytes", *RATE_KEYS)
+}
 _DATE = re.compile(r"\d{4}(-\d{2}){0,2}")
 _NAME = re.compile(r"[a-z0-9]+(-[a-z0-9]+)*")
 
@@ -101,7 +110,7 @@ class _Reader:
         self._origin = origin
 
     def device(self, document: dict[str, object]) -> Device:
-        known = (*_WORDS, "year", "notes", "sources", "stands_in", *TABLES)
+        known = (*_WORDS, "year", "notes", "sources", "stands_in", "rates", *TABLES)
         self._check_keys(document, known, "")
         words = {key: self._text(document, key, "") for key in _WORDS}
         if not _NAME.fullmatch(words["name"]):
@@ -121,6 +130,7 @@ class _Reader:
             figures=figures,
             stand_ins=self._stand_ins(document, sources, figures),
             notes=self._notes(document),
+            rates=self._rates(document, sources),
         )
 
     def _figures_of(self, document: dict[str, object], table: str) -> list[tuple[str, object]]:
@@ -152,10 +162,57 @@ class _Reader:
             note,
         )
 
+    def _rates(self, document: dict[str, object], sources: dict[str, Source]) -> tuple[Rate, ...]:
+        rows = document.get("rates", [])
+        if not isinstance(rows, list) or not all(isinstance(row, dict) for row in rows):
+            raise self._fault("rates", "is not a list of tables, [[rates]] each")
+        found: list[Rate] = []
+        for place, row in enumerate(rows):
+            rate = self._rate(row, f"rates[{place}]", sources)
+            if any((rate.kernel, rate.dtype) == (other.kernel, other.dtype) for other in found):
+                raise self._fault(
+                    f"rates[{place}]", f"is a second row of {rate.kernel.value} in {rate.dtype}"
+                )
+            found.append(rate)
+        return tuple(found)
+
+    def _rate(self, row: dict[str, object], where: str, sources: dict[str, Source]) -> Rate:
+        named = ("kernel", "dtype", "source", "note", "launch_seconds", "near_nbytes")
+        self._check_keys(row, (*named, *RATE_KEYS), where)
+        kernels = {kernel.value: kernel for kernel in KernelClass}
+        kernel, dtype = self._text(row, "kernel", where), self._text(row, "dtype", where)
+        if kernel not in kernels:
+            hint = did_you_mean(kernel, kernels) or f": one of {', '.join(kernels)}"
+            raise self._fault(f"{where}.kernel", f"is '{kernel}', no class of kernels{hint}")
+        if dtype not in ITEM_BYTES:
+            hint = did_you_mean(dtype, ITEM_BYTES)
+            raise self._fault(f"{where}.dtype", f"is '{dtype}', no dtype of torch{hint}")
+        if "launch_seconds" not in row:
+            raise self._fault(f"{where}.launch_seconds", "is missing")
+        figures = {
+            key: self._in_range(row[key], ending, f"{where}.{key}")
+            for key, ending in _RATE_UNITS.items()
+            if key in row
+        }
+        if "far_bytes_per_second" in row and "near_nbytes" not in row:
+            raise self._fault(f"{where}.near_nbytes", "is missing: far bytes are those beyond it")
+        return Rate(
+            kernels[kernel],
+            dtype,
+            figures["launch_seconds"],
+            *(figures.get(key) for key in RATE_KEYS),
+            near_nbytes=int(figures.get("near_nbytes", 0)),
+            source=self._source(row, sources, where),
+            note=self._text(row, "note", where, ""),
+        )
+
     def _number(self, figure: dict[str, object], table: str, where: str) -> float:
         if "value" not in figure:
             raise self._fault(where, "has no value")
-        number = figure["value"]
+        return self._in_range(figure["value"], table, where)
+
+    def _in_range(self, number: object, table: str, where: str) -> float:
+        """The number, within what its unit (the end of `table`, else of `where`) allows."""
         if isinstance(number, bool) or not isinstance(number, int | float):
             raise self._fault(where, f"has a value that is not a number: {number!r}")
         unit = next(row for row in _RANGES if (table if table.endswith(row[0]) else where)

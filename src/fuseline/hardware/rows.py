@@ -5,7 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
-from fuseline.hardware.device import MATRIX, VECTOR, Basis, Device, Figure, Peak, Source
+from fuseline.hardware.device import MATRIX, VECTOR, Basis, Device, Figure, Peak
+from fuseline.hardware.rates import Rate
+from fuseline.hardware.source import Source
 
 NONE = "-"
 
@@ -44,6 +46,10 @@ LEGEND = (
     "Ridge [FLOP/byte] is peak / bandwidth of the type named beside it."
 )
 FIGURE_COLUMNS = ("figure", "value", "basis", "source", "note")
+RATE_COLUMNS = (
+    "kernel", "dtype", "launch us", "FLOP/ns", "other FLOP/ns", "rows/ns", "read byte/ns",
+    "parameter byte/ns", "written byte/ns", "far byte/ns",
+)  # fmt: skip
 RUNS_COLUMNS = ("contractions of", "peak", "on")
 
 
@@ -141,6 +147,16 @@ def _unit(figure: Figure) -> tuple[float, str]:
 
 def _ops_unit(dtype: str) -> str:
     return "TOP/s" if dtype.startswith("int") else "TFLOP/s"
+
+
+def rate_line(rate: Rate) -> tuple[str, ...]:
+    """A measured rate as text, in the order of `RATE_COLUMNS`: billions a second, `-` for free."""
+    return (
+        rate.kernel.value,
+        rate.dtype,
+        f"{rate.launch_seconds * 1e6:.1f}",
+        *(NONE if value is None else f"{value / 1e9:,.3g}" for value in rate.figures()),
+    )
 
 
 def runs_lines(device: Device) -> list[tuple[str, ...]]:

@@ -187,6 +187,8 @@ class PlanRow:
     proof: ProofRow | None
     roofline: RooflineRow | None
     memory: MemoryRow | None
+    extra_launches: int  # kernels that compute no op, in a plan read from a compiler
+    extra_traffic_bytes: int
 
     @property
     def label(self) -> str:
@@ -332,6 +334,8 @@ def plan_row(graph: Graph, plan: Plan, price: PlanCost, target: Target | None = 
         proof=proof,
         roofline=roofline_row(time) if time else None,
         memory=_memory(graph, plan, target),
+        extra_launches=len(price.extras),
+        extra_traffic_bytes=price.extra_nbytes,
     )
 
 

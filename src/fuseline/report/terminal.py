@@ -247,6 +247,13 @@ def print_comparison(console: Console, result: Result) -> None:
                 "any partition",
                 soft_wrap=True,
             )
+        if plan.extra_launches:
+            console.print(
+                f"  {escape(plan.label)}: with {plan.extra_launches} kernels, "
+                f"{megabytes(plan.extra_traffic_bytes)} MB, that compute no op of the graph "
+                "(copies into other layouts and the like)",
+                soft_wrap=True,
+            )
     first = result.plans[0]
     print_pairs(
         console,
