@@ -75,7 +75,11 @@ def test_constants_and_shapes_belong_to_nobody() -> None:
 
 
 def test_names_of_functions_lose_their_numbers() -> None:
-    assert [base_name(name) for name in ("conv2d17", "conv2d", "add3")] == ["conv2d", "conv2d", "add"]
+    assert [base_name(name) for name in ("conv2d17", "conv2d", "add3")] == [
+        "conv2d",
+        "conv2d",
+        "add",
+    ]
 
 
 def test_a_level_without_a_plan_is_refused() -> None:

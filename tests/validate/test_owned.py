@@ -31,13 +31,16 @@ def _groups(graph: Graph, *kernels: Kernel, removed: tuple[str, ...] = ()) -> li
 
 
 def test_a_kernel_owns_what_it_computes(graph: Graph) -> None:
-    kernels = _kernel(("matmul", "linear"), ("add", "linear")), _kernel(("gelu", "gelu"), ("add", "add"))
+    kernels = (
+        _kernel(("matmul", "linear"), ("add", "linear")),
+        _kernel(("gelu", "gelu"), ("add", "add")),
+    )
     assert _groups(graph, *kernels) == [["linear"], ["gelu", "add"]]
     assert not plan_of_kernels(graph, "real", kernels).is_cover
 
 
 def test_moving_a_tensor_is_not_computing_its_op(graph: Graph) -> None:
-    """The reshape that a compiler puts behind a linear layer is neither its kernel nor its launch."""
+    """The reshape that a compiler puts behind a linear layer is no kernel of it, nor a launch."""
     kernels = (
         _kernel(("reshape", "linear")),
         _kernel(("matmul", "linear")),
@@ -70,6 +73,6 @@ def test_an_op_in_pieces_is_in_every_group_and_the_plan_a_cover(graph: Graph) ->
 
 def test_an_op_that_no_kernel_computes_is_an_error(graph: Graph) -> None:
     kernels = _kernel(("matmul", "linear")), _kernel(("add", "add"))
-    with pytest.raises(InputError, match="^real: gelu of '.*' is in no kernel, and is no view$"):
+    with pytest.raises(InputError, match=r"^real: gelu of '.*' is in no kernel, and is no view$"):
         plan_of_kernels(graph, "real", kernels)
     assert _groups(graph, *kernels, removed=("gelu",)) == [["linear", "gelu"], ["add"]]

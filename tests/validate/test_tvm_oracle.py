@@ -61,7 +61,9 @@ def test_a_model_that_was_not_measured_is_said_to_be_none() -> None:
 def test_without_tvm_the_cure_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "tvm.relax", None)  # what Python does with no such module
     monkeypatch.setitem(sys.modules, "tvm", None)
-    with pytest.raises(InputError, match=r"^TVM is not installed: pip install 'fuseline\[oracles\]'$"):
+    with pytest.raises(
+        InputError, match=r"^TVM is not installed: pip install 'fuseline\[oracles\]'$"
+    ):
         measure("resnet18")
 
 

@@ -17,6 +17,7 @@ from fuseline.errors import InputError, did_you_mean
 _COMMANDS = {
     "partition": "Partition a model and price the plan.",
     "capacity": "Say what on-chip memory is worth: the least traffic for each size.",
+    "run": "Run plans, prove that they compute the model, and time them.",
     "capture": "Write a model's graph to a file.",
     "models": "List the models known by name.",
     "devices": "List devices, or a device's figures with their sources.",
@@ -24,6 +25,9 @@ _COMMANDS = {
     "validate": "Hold figures against the seed document.",
     "doctor": "Check what this installation can do.",
 }
+
+_MODULES = {"run": "running"}
+"""Modules that do not bear their command's name: `run` is a function here."""
 
 
 class _Commands(click.Group):
@@ -37,7 +41,8 @@ class _Commands(click.Group):
         del ctx
         if cmd_name not in _COMMANDS:
             return None
-        command: click.Command = importlib.import_module(f"fuseline.cli.{cmd_name}").command
+        module = _MODULES.get(cmd_name, cmd_name)
+        command: click.Command = importlib.import_module(f"fuseline.cli.{module}").command
         return command
 
     def resolve_command(
@@ -69,7 +74,7 @@ def run(command: click.Command, arguments: Sequence[str] | None = None) -> int:
         arguments = ["--debug", *(word for word in arguments if word != "--debug")]
     warnings.showwarning = _show_warning
     try:
-        command.main(arguments, standalone_mode=False)
+        code = command.main(arguments, standalone_mode=False)
     except (InputError, click.ClickException) as error:
         if debug:
             traceback.print_exc()
@@ -85,7 +90,7 @@ def run(command: click.Command, arguments: Sequence[str] | None = None) -> int:
             return 141
         click.echo(f"error: cannot print: {error.strerror}", err=True)
         return 2
-    return 0
+    return code if isinstance(code, int) else 0  # a command that found a failure says 1
 
 
 def _show_warning(  # noqa: PLR0917 - the signature of `warnings.showwarning`

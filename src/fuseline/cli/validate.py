@@ -244,6 +244,23 @@ def predicted(
     _show(json_path, "Predicted against measured time", COLUMNS, lines(rows))
 
 
+@command.command()
+@_models
+@_outputs
+def inductor(*, models: tuple[str, ...], output: str | None, json_path: str | None) -> None:
+    """The rules of `inductor` beside the real Inductor, for the CPU and for an H100."""
+    from fuseline.validate.inductor.survey import HELD_OUT, MODELS, SETTINGS, asked_for, survey
+    from fuseline.validate.inductor.survey_page import COLUMNS, encode, lines, page
+
+    _check(output, json_path)
+    asked = asked_for(models) if models else (*MODELS, *HELD_OUT)
+    rows = tuple(_progress(survey(asked), total=len(asked) * len(SETTINGS)))
+    versions = ", ".join(f"{name} {found}" for name, found in _versions().items())
+    _write(output, lambda: page(rows, versions).encode())
+    _write(json_path, lambda: encode(rows))
+    _show(json_path, "Our rules beside Inductor", COLUMNS, lines(rows), text_columns=2)
+
+
 def _versions() -> dict[str, str]:
     """What was captured, and by which torch."""
     found = {}

@@ -48,11 +48,11 @@ def script_module(sourced: Sourced) -> Script:
     passed: list[torch.Tensor] = []
     replace_tensors(sourced.inputs, lambda tensor: passed.append(tensor) or tensor)
     bound = inspect.signature(sourced.model.forward).bind(*sourced.inputs[0], **sourced.inputs[1])
-    given = [
-        next(name for name, value in bound.arguments.items() if value is tensor)
-        for tensor in passed
-    ]
-    return script_of_trace(graph, traced, arguments, given)
+    places = {id(tensor): place for place, tensor in enumerate(passed)}
+    given = {
+        name: places[id(value)] for name, value in bound.arguments.items() if id(value) in places
+    }
+    return script_of_trace(graph, traced, sourced.model, arguments, given)
 
 
 def _run_traced(sourced: Sourced) -> tuple[Graph, fx.GraphModule, dict[str, Any]]:

@@ -6,37 +6,43 @@ from collections.abc import Mapping
 from typing import Any
 
 import torch
-from torch import fx
+from torch import fx, nn
 
 from fuseline.frontends.recording.script import Script, Step, Value
 from fuseline.graph import Graph
 
 
 def script_of_trace(
-    graph: Graph, traced: fx.GraphModule, placeholders: Mapping[str, object], given: list[str]
+    graph: Graph,
+    traced: fx.GraphModule,
+    model: nn.Module,
+    placeholders: Mapping[str, object],
+    given: Mapping[str, int],
 ) -> Script:
     """The steps of `traced`, whose ops are those of `graph`.
 
-    `placeholders` are the arguments of `forward` in order, `given` the names of those that are
-    tensors in the order in which a caller passes them.
+    `placeholders` are the arguments of `forward` in order. `given` names those that are tensors,
+    each with its place among the tensors that a caller passes: one passed twice has one place.
     """
     values: dict[fx.Node, Any] = {}
-    named: dict[str, int] = {}
+    passed: dict[int, int] = {}
     held: dict[str, int] = {}
     constants: dict[int, torch.Tensor] = {}
     steps: list[Step] = []
     result: Any = None
-    own = dict(traced.named_parameters(remove_duplicate=False))
-    own |= dict(traced.named_buffers(remove_duplicate=False))
+    # fx registers tensors that it met while tracing as buffers of the trace alone
+    own = dict(model.named_parameters(remove_duplicate=False))
+    own |= dict(model.named_buffers(remove_duplicate=False))
     arguments = iter(placeholders.items())
     for number, node in enumerate(traced.graph.nodes):
         values[node] = Value(number)
         match node.op:
             case "placeholder":
                 name, value = next(arguments, (node.name, None))
-                named[name] = number
                 if not isinstance(value, torch.Tensor):
                     values[node] = value
+                elif name in given:
+                    values[node] = Value(passed.setdefault(given[name], number))
             case "get_attr":
                 found = _attribute(traced, str(node.target))
                 if str(node.target) in own:
@@ -46,10 +52,10 @@ def script_of_trace(
                 else:
                     values[node] = found
             case "output":
-                result = _valued(node.args[0], values)
+                result = _plain(_valued(node.args[0], values))
             case _:
                 steps.append(_step(traced, node, number, values))
-    inputs = tuple(named[name] for name in given)
+    inputs = tuple(passed[place] for place in sorted(passed))
     return Script(graph, tuple(steps), held, constants, inputs, result)
 
 
@@ -62,6 +68,19 @@ def _step(traced: fx.GraphModule, node: fx.Node, number: int, values: dict[fx.No
 
 def _valued(value: Any, values: dict[fx.Node, Any]) -> Any:  # noqa: ANN401 - any arguments
     return fx.node.map_aggregate(value, lambda v: values[v] if isinstance(v, fx.Node) else v)
+
+
+def _plain(value: Any) -> Any:  # noqa: ANN401 - what a model returns
+    """fx keeps lists and dicts that cannot be changed: as the model makes them."""
+    match value:
+        case dict():
+            return {key: _plain(item) for key, item in value.items()}
+        case list():
+            return [_plain(item) for item in value]
+        case tuple() if type(value) is tuple:
+            return tuple(_plain(item) for item in value)
+        case _:
+            return value
 
 
 def _attribute(root: object, target: str) -> object:

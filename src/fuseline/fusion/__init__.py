@@ -8,7 +8,7 @@ from typing import Protocol
 from fuseline.errors import InputError, did_you_mean
 from fuseline.fusion.chains import Chains, Object, Objection, object_to_pair, object_to_shape
 from fuseline.fusion.extended import EXTENSIONS, extended
-from fuseline.fusion.inductor import inductor
+from fuseline.fusion.inductor import inductor, limits_of
 from fuseline.fusion.legality import Violation, find_violations, kernels_of
 from fuseline.fusion.neighbours import Neighbours, neighbours
 from fuseline.fusion.optimal import optimal
@@ -92,7 +92,9 @@ STRATEGIES: dict[str, Strategy] = {
     "onnxruntime": lambda graph, _=None: onnxruntime(graph),
     "tensorrt": lambda graph, _=None: tensorrt(graph),
     "tvm": lambda graph, _=None: tvm(graph),
-    "inductor": lambda graph, _=None: inductor(graph),
+    "inductor": lambda graph, settings=None: inductor(
+        graph, limits=limits_of(settings.device if settings else None)
+    ),
     "pairs": pairs,
     "optimal": optimal,
 }

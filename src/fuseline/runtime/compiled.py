@@ -7,11 +7,13 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 import torch
-from torch import fx
+from torch import fx, nn
 
-from fuseline.errors import foreign_code
+from fuseline.errors import InputError, foreign_code
 
 _Compiled = Callable[..., Sequence[torch.Tensor]]
+_OPTIONS: dict[str, bool | int | str | Callable[..., object]] = {"fallback_random": True}
+"""Random numbers as eager code draws them: Inductor's own are others under the same seed."""
 
 
 class Compiler:
@@ -60,4 +62,26 @@ def _aliasing(tensors: tuple[Any, ...]) -> tuple[int, ...]:
 
 
 def _compile(module: fx.GraphModule) -> _Compiled:
-    return torch.compile(module, fullgraph=True, dynamic=False)
+    return torch.compile(module, fullgraph=True, dynamic=False, options=_OPTIONS)
+
+
+def compile_whole(model: nn.Module) -> Callable[..., object]:
+    """The whole model by Inductor, compiled at the first call; its graph must not break."""
+    return torch.compile(model, fullgraph=True, dynamic=False, options=_OPTIONS)
+
+
+def check_compiler() -> None:
+    """Refuse to compile for a CPU without a C++ compiler.
+
+    Raises `InputError` that says so.
+    """
+    from torch._inductor.cpp_builder import get_cpp_compiler
+    from torch._inductor.exc import InvalidCxxCompiler
+
+    try:
+        get_cpp_compiler()
+    except InvalidCxxCompiler as error:
+        raise InputError(
+            "Inductor needs a C++ compiler to compile for this CPU, and finds none: install g++, "
+            "name one in CXX, or leave out --compiled and add --no-whole-graph"
+        ) from error

@@ -21,6 +21,7 @@ from fuseline.frontends.sources.sourced import Options
 from fuseline.graph import Graph, Tensor
 from fuseline.plan import Plan
 from fuseline.runtime.compiled import Compiler
+from fuseline.runtime.draws import draw_states, restoring_steps
 from fuseline.runtime.modules import build_module, values_in
 from fuseline.runtime.order import Schedule, schedule
 
@@ -51,6 +52,10 @@ class Executable:
     It holds the model's own parameters and buffers: what training or loading writes into them is
     seen, and what the model would write (running statistics) it writes. Folded ops ran once, when
     it was made.
+
+    `draws` are the ops that draw random numbers, in the order of the model, where the groups cannot
+    keep it: each is then given the generator as the model would. Without `keeps_draws` (compiled,
+    and no order of the groups is that of the model) random numbers are others than the model's.
     """
 
     plan: Plan
@@ -58,13 +63,18 @@ class Executable:
     stages: tuple[Stage, ...]
     runs: tuple[Run, ...]
     known: Mapping[int, Any]
+    draws: tuple[Step, ...]
+    keeps_draws: bool
 
     def __call__(self, *args: object, **kwargs: object) -> Any:  # noqa: ANN401 - as the model
         """Run every group. Raises `InputError` for inputs of other shapes or dtypes."""
         values = self.start(args, kwargs)
+        after = torch.get_rng_state() if self.draws else None
         with RunState():
             for stage, run in zip(self.stages, self.runs, strict=True):
                 run_stage(stage, run, values)
+        if after is not None:
+            torch.set_rng_state(after)
         return self.finish(values)
 
     def start(self, args: tuple[object, ...], kwargs: Mapping[str, object]) -> dict[int, Any]:
@@ -72,7 +82,9 @@ class Executable:
         passed: list[torch.Tensor] = []
         replace_tensors((args, dict(kwargs)), lambda tensor: passed.append(tensor) or tensor)
         _check_inputs(self.script, passed)
-        return {**self.known, **dict(zip(self.script.inputs, passed, strict=True))}
+        with RunState():
+            states = draw_states(self.draws, self.script.graph)
+        return {**self.known, **dict(zip(self.script.inputs, passed, strict=True)), **states}
 
     def finish(self, values: Mapping[int, Any]) -> Any:  # noqa: ANN401 - as the model
         """What the model returns, from what the groups left."""
@@ -156,13 +168,19 @@ def execute_script(
     known = _held(script, model)
     steps = {step.name: step for step in script.steps}
     _run_folded(script, steps, known)
-    stages = _stages(plan, script, steps, set(known))
+    found = schedule(script.graph, plan)
+    draws = (
+        ()
+        if found.keeps_draws or compiled or _device(known).type != "cpu"  # whose generator it is
+        else tuple(steps[op.name] for op in script.graph.ops if op.id in found.draws)
+    )
+    stages = _stages(found, script, steps, restoring_steps(draws), set(known))
     compiler = Compiler()
     runs: tuple[Run, ...] = tuple(
         compiler.lazily(stage.module) if compiled and stage.is_launched else stage.module
         for stage in stages
     )
-    return Executable(plan, script, stages, runs, known)
+    return Executable(plan, script, stages, runs, known, draws, found.keeps_draws or bool(draws))
 
 
 # --- what can be run --------------------------------------------------------------------------
@@ -188,7 +206,8 @@ def _check_plan(plan: Plan, found: Graph, wanted: Graph | None) -> None:
 def _check_inputs(script: Script, passed: Sequence[torch.Tensor]) -> None:
     if len(passed) != len(script.inputs):
         raise InputError(
-            f"the plan takes {len(script.inputs)} tensors, as it was captured: got {len(passed)}"
+            f"the plan takes {len(script.inputs)} distinct tensors, as it was captured: "
+            f"got {len(passed)}"
         )
     wanted = script.graph.source.input_shapes
     for place, (tensor, shape) in enumerate(zip(passed, wanted, strict=False)):
@@ -220,7 +239,7 @@ def _run_folded(script: Script, steps: Mapping[str, Step], known: dict[int, Any]
         return
     takes = _taken(folded)
     made = [value for step in folded for _, value in step.results]
-    device = next((v.device for v in known.values()), torch.device("cpu"))
+    device = _device(known)
     given = [
         known[value] if value in known else _unwritten(script.graph.tensors[value], device)
         for value in takes
@@ -228,6 +247,10 @@ def _run_folded(script: Script, steps: Mapping[str, Step], known: dict[int, Any]
     with RunState():
         results = build_module(folded, takes, made, "Folded")(*given)
     known.update(zip(made, results, strict=True))
+
+
+def _device(known: Mapping[int, Any]) -> torch.device:
+    return next((value.device for value in known.values()), torch.device("cpu"))
 
 
 def _unwritten(tensor: Tensor, device: torch.device) -> torch.Tensor:
@@ -252,13 +275,15 @@ def _taken(steps: Iterable[Step]) -> list[int]:
 
 
 def _stages(
-    plan: Plan, script: Script, steps: Mapping[str, Step], known: set[int]
+    found: Schedule,
+    script: Script,
+    steps: Mapping[str, Step],
+    before: Mapping[str, Step],
+    known: set[int],
 ) -> tuple[Stage, ...]:
-    graph = script.graph
-    found = schedule(graph, plan)
-    by_place = {
-        place: [steps[graph.ops[op].name] for op in found.ops[place]] for place in found.order
-    }
+    """The groups that run, in order; a step of `before` goes before the op of its name."""
+    ops = script.graph.ops
+    by_place = {place: _steps(found.ops[place], script, steps, before) for place in found.order}
     takes = {place: _taken(group) for place, group in by_place.items()}
     last_reader: dict[int, int] = {}
     for turn, place in enumerate(found.order):
@@ -269,39 +294,33 @@ def _stages(
     for value, turn in last_reader.items():
         if value not in known:
             dying[turn].append(value)
-    return tuple(
-        _stage(place, turn, found, graph, steps, takes[place], last_reader, dying[turn])
-        for turn, place in enumerate(found.order)
-    )
+    stages = []
+    for turn, place in enumerate(found.order):
+        leaves = tuple(
+            value
+            for op in found.ops[place]
+            if found.provider[op] == place
+            for _, value in steps[ops[op].name].results
+            if last_reader.get(value, -1) > turn
+        )
+        module = build_module(by_place[place], takes[place], leaves)
+        launched = any(ops[op].is_compute for op in found.ops[place])
+        stages.append(
+            Stage(place, module, tuple(takes[place]), leaves, tuple(dying[turn]), launched)
+        )
+    return tuple(stages)
 
 
-def _stage(
-    place: int,
-    turn: int,
-    found: Schedule,
-    graph: Graph,
-    steps: Mapping[str, Step],
-    takes: Sequence[int],
-    last_reader: Mapping[int, int],
-    dying: Sequence[int],
-) -> Stage:
-    """The group at `place`, which runs at `turn`; it leaves what a later turn takes from it."""
-    ops = found.ops[place]
-    leaves = [
-        value
-        for op in ops
-        if found.provider[op] == place
-        for _, value in steps[graph.ops[op].name].results
-        if last_reader.get(value, -1) > turn
-    ]
-    return Stage(
-        place=place,
-        module=build_module([steps[graph.ops[op].name] for op in ops], takes, leaves),
-        inputs=tuple(takes),
-        outputs=tuple(leaves),
-        last=tuple(dying),
-        is_launched=any(graph.ops[op].is_compute for op in ops),
-    )
+def _steps(
+    ops: Sequence[int], script: Script, steps: Mapping[str, Step], before: Mapping[str, Step]
+) -> list[Step]:
+    found: list[Step] = []
+    for op in ops:
+        name = script.graph.ops[op].name
+        if name in before:
+            found.append(before[name])
+        found.append(steps[name])
+    return found
 
 
 def values_returned(script: Script) -> list[int]:

@@ -63,15 +63,17 @@ def on_graph(graph: Graph, planned: Graph, plan: Plan) -> Plan:
     if planned is graph:
         return plan
     numbers = {op.name: op.id for op in graph.ops}
+    folded = {op.name for op in graph.folded}
     prices = cost(planned, plan).groups
     groups: list[Group] = []
-    extras: list[Extra] = []
+    extras = list(plan.extras)
     for group, price in zip(plan.groups, prices, strict=True):
         names = [planned.ops[op].name for op in group.ops]
         ops = tuple(numbers[name] for name in names if name in numbers)
         again = (planned.ops[op].name for op in group.recomputed)
         if not ops:
-            extras.append(Extra(names[0], Besides.LAYOUT.value, price.nbytes))
+            besides = Besides.CONSTANT if names[0] in folded else Besides.LAYOUT
+            extras.append(Extra(names[0], besides.value, price.nbytes))
             continue
         recomputed = tuple(numbers[name] for name in again if name in numbers)
         groups.append(Group(len(groups), ops, group.pattern, recomputed))

@@ -28,10 +28,13 @@ from fuseline.frontends.sources.find import find_model
 from fuseline.frontends.sources.sourced import Options
 from fuseline.fusion.pair_rules import load_pair_rules, pair_rules
 from fuseline.fusion.tables import count_nodes, onnxruntime, tensorrt
+from fuseline.validate.quiet import quiet
 
-_OPSET = 18
+OPSET = 18
 _HEADS, _WIDTH = 12, 768  # of ViT-B and BERT-base: the tool asks for them
 _SEQ_LEN = 128  # tokens of BERT
+PACKAGES = {"onnxruntime": "ONNX Runtime", "onnx": "ONNX", "onnxscript": "ONNX Script"}
+"""What has to be installed: a module, and its name in words."""
 _MOVES = frozenset({"Reshape", "ReorderInput", "ReorderOutput"})
 
 LEVELS: dict[str, tuple[str, ...]] = {
@@ -186,11 +189,17 @@ def _compare(measured: Measured) -> OnnxRow:
 
 
 def why_unavailable() -> str | None:
-    """Why `measure` cannot run here; None where it can."""
-    for package in ("onnxruntime", "onnx", "onnxscript"):
+    """Why ONNX Runtime cannot be asked here; None where it can."""
+    for package, name in PACKAGES.items():
         if importlib.util.find_spec(package) is None:
-            return f"needs `pip install onnxruntime onnx onnxscript`: no {package} here"
+            return f"{name} is not installed: pip install 'fuseline[oracles]'"
     return None
+
+
+def require_packages() -> None:
+    """Raises `InputError` where ONNX Runtime, or what exports a model for it, is not installed."""
+    if (why := why_unavailable()) is not None:
+        raise InputError(why)
 
 
 def measure(model: str, level: str) -> Counter[str]:
@@ -202,14 +211,15 @@ def measure(model: str, level: str) -> Counter[str]:
     if level not in LEVELS:
         hint = did_you_mean(level, LEVELS) or f": one of {', '.join(LEVELS)}"
         raise InputError(f"unknown level '{level}'{hint}")
-    if (why := why_unavailable()) is not None:
-        raise InputError(f"the ONNX Runtime oracle {why}")
-    with tempfile.TemporaryDirectory() as folder, foreign_code(f"ONNX Runtime on '{model}'"):
+    require_packages()
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        foreign_code(f"ONNX Runtime on '{model}'"),
+        quiet(),
+    ):
         exported = Path(folder) / "model.onnx"
         _export(model, exported)
-        if level == "transformers":
-            return _use_tool(exported)
-        return _optimise(exported, level)
+        return Counter(node.op_type for node in optimise(exported, level))
 
 
 def _export(model: str, path: Path) -> None:
@@ -221,13 +231,19 @@ def _export(model: str, path: Path) -> None:
             arguments,
             path,
             kwargs=keywords,
-            opset_version=_OPSET,
+            opset_version=OPSET,
             external_data=False,
             verbose=False,
         )
 
 
-def _optimise(path: Path, level: str) -> Counter[str]:
+def optimise(path: Path, level: str) -> list[Any]:
+    """The nodes (`onnx.NodeProto`) that ONNX Runtime leaves of an ONNX file at a level, in order.
+
+    Writes beside the file.
+    """
+    if level == "transformers":
+        return _use_tool(path)
     runtime: Any = importlib.import_module("onnxruntime")
     options = runtime.SessionOptions()
     levels = runtime.GraphOptimizationLevel
@@ -239,15 +255,16 @@ def _optimise(path: Path, level: str) -> Counter[str]:
     options.log_severity_level = 3  # errors: a graph optimised for one machine is what we want
     runtime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
     onnx: Any = importlib.import_module("onnx")
-    return Counter(node.op_type for node in onnx.load(options.optimized_model_filepath).graph.node)
+    return list(onnx.load(options.optimized_model_filepath).graph.node)
 
 
-def _use_tool(path: Path) -> Counter[str]:
+def _use_tool(path: Path) -> list[Any]:
     tool: Any = importlib.import_module("onnxruntime.transformers.optimizer")
     made = tool.optimize_model(
         str(path), model_type="bert", num_heads=_HEADS, hidden_size=_WIDTH, opt_level=0
     )
-    return Counter(node.op_type for node in made.nodes())
+    made.topological_sort()
+    return list(made.nodes())
 
 
 def _options(model: str) -> dict[str, Any]:

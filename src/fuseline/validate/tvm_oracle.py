@@ -3,7 +3,7 @@
 `MEASURED` is what TVM 0.27.0 made of torchvision's models (batch 1, 3 x 224 x 224): exported by
 `torch.export` (torch 2.13.0), read by TVM's importer with weights as constants, norms decomposed
 for inference, constants folded, operators lowered, patterns annotated, `FuseOps`. `measure` does
-it again where TVM is installed (`pip install apache-tvm`).
+it again where TVM is installed (`pip install 'fuseline[oracles]'`).
 
 Kernels are compared by what they compute, in TVM's names. What only moves data is left out: TVM
 has a kernel for a reshape that torch has as a view.
@@ -12,7 +12,6 @@ has a kernel for a reshape that torch has as a view.
 from __future__ import annotations
 
 import importlib
-import re
 from collections import Counter
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -20,7 +19,7 @@ from typing import Any
 
 import torch
 
-from fuseline.errors import InputError, did_you_mean
+from fuseline.errors import InputError, did_you_mean, foreign_code
 from fuseline.frontends import capture
 from fuseline.frontends.record import with_values
 from fuseline.frontends.sources.find import find_model
@@ -28,6 +27,8 @@ from fuseline.frontends.sources.sourced import Options
 from fuseline.fusion.tvm import tvm
 from fuseline.graph import Graph, Kind, Op, OpClass
 from fuseline.plan import Plan
+from fuseline.validate.quiet import quiet
+from fuseline.validate.tvm_plan import MOVES, base_name, called, calls_of, import_relax, lowering
 
 Kernel = tuple[str, ...]
 """What a kernel computes: names of TVM's functions, sorted."""
@@ -54,11 +55,6 @@ _SPELLED: dict[Kind, tuple[str, ...]] = {
 # fmt: on
 
 _WITH_BIAS = 2  # a weight, a bias
-_MOVES = frozenset(
-    {"reshape", "transpose", "expand_dims", "squeeze", "broadcast_to", "strided_slice", "split",
-     "take", "pad", "mod", "GenericConst"}
-)  # fmt: skip
-"""TVM's functions that move data, or work out from where."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -313,58 +309,34 @@ def _spell(op: Op) -> tuple[str, ...]:
 
 
 def measure(model: str) -> Measured:
-    """What the TVM that is installed makes of a torchvision classifier, batch 1.
+    """What the TVM that is installed makes of a model as torch exports it, batch 1.
 
-    Raises `InputError` where TVM is not installed.
+    Raises `InputError` where TVM is not installed, and where it does not take the model.
     """
-    try:
-        relax: Any = importlib.import_module("tvm.relax")
-    except ModuleNotFoundError as error:
-        raise InputError("TVM is not installed: pip install apache-tvm") from error
+    relax = import_relax()
     importer: Any = importlib.import_module("tvm.relax.frontend.torch")
     sourced = with_values(find_model(model, Options()))
-    with torch.no_grad():
-        program = torch.export.export(sourced.model, sourced.inputs[0], sourced.inputs[1])
-        module = importer.from_exported_program(program)
-    steps = relax.transform
-    for step in (
-        steps.DecomposeOpsForInference(),
-        steps.CanonicalizeBindings(),  # takes the tuples apart that the norms leave
-        steps.DeadCodeElimination(),
-        steps.FoldConstant(),
-        steps.LegalizeOps(),
-        steps.AnnotateTIROpPattern(),
-        steps.FoldConstant(),
-        steps.FuseOps(),
-    ):
-        module = step(module)
-    return _read(module)
+    with foreign_code(f"TVM on '{model}'"), quiet():
+        with torch.no_grad():
+            program = torch.export.export(sourced.model, sourced.inputs[0], sourced.inputs[1])
+            module = importer.from_exported_program(program)
+        for step in (*lowering(), relax.transform.FuseOps()):
+            module = step(module)
+        return _read(module)
 
 
 def _read(module: Any) -> Measured:  # noqa: ANN401 - a module of TVM's
     """Count the kernels of a fused module."""
     kernels: Counter[Kernel] = Counter()
     moving = 0
-    for value in _calls(module["main"]):
-        function = _function_of(value)
-        called = [value] if function is not None else list(_calls(module[value.op]))
-        found = (re.sub(r"\d+$", "", _function_of(call) or "") for call in called)
-        if names := tuple(sorted(name for name in found if name not in _MOVES)):
+    for _, value in calls_of(module["main"]):
+        function = called(value)
+        inside = (
+            [value] if function is not None else [call for _, call in calls_of(module[value.op])]
+        )
+        found = (base_name(called(call) or "") for call in inside)
+        if names := tuple(sorted(name for name in found if name not in MOVES)):
             kernels[names] += 1
         else:
             moving += 1
     return Measured(kernels, moving)
-
-
-def _calls(function: Any) -> Iterable[Any]:  # noqa: ANN401 - a function of TVM's
-    for block in function.body.blocks:
-        for binding in block.bindings:
-            if hasattr(binding.value, "op"):
-                yield binding.value
-
-
-def _function_of(call: Any) -> str | None:  # noqa: ANN401 - a call of TVM's
-    """The function that a call runs as it is; None where it calls a fused one."""
-    if hasattr(call.op, "name_hint"):
-        return None
-    return str(call.args[0].name_hint) if call.op.name == "relax.call_tir" else str(call.op.name)

@@ -5,24 +5,34 @@
     scheduling   the nodes that store them --> kernels, by candidates, scores and rounds
     plan         kernels --> a cover: an op that is inlined twice is in two groups
 
-`with_layout_copies` gives the graph that Inductor's default, channels last, makes of it first.
+`as_program` gives the graph that Inductor runs: what a capture has folded is computed again, and
+tensors lie as `with_layout_copies` says, channels last around convolutions. Plan and price that.
 
-What is left out: autotuned templates, copies that only Inductor makes (operands of batched products
-and of convolutions that are not dense in their own order), loops reordered after the layout of an
-operand, and the buffers between the steps of one op, which the graph does not show.
+`limits` say for whom: `CPU` (the C++ backend), `GPU` (Triton on a device), `TRITON` (Triton's
+schedule of a CPU's lowerings). `partition(graph, "inductor", device=...)` takes those of a GPU for
+a GPU and of a CPU otherwise.
+
+A kernel that is a step of an op (rows of a norm in two passes, the parts of a split sum) is one of
+the plan's `extras`: what it leaves is in no tensor of the graph.
+
+What is left out: autotuned templates, the dtype that half precision is computed in between steps,
+and loops that Inductor orders by more than strides.
 """
 
 from __future__ import annotations
 
 from fuseline.fusion.inductor.forms import lower
 from fuseline.fusion.inductor.layouts import with_layout_copies
-from fuseline.fusion.inductor.limits import CPU, GPU, Limits
+from fuseline.fusion.inductor.limits import CPU, GPU, TRITON, Limits, limits_of
 from fuseline.fusion.inductor.plan import make_cover
+from fuseline.fusion.inductor.program import as_program
 from fuseline.fusion.inductor.scheduling import Scheduler
 from fuseline.graph import Graph
 from fuseline.plan import Plan
 
-__all__ = ["CPU", "GPU", "Limits", "inductor", "with_layout_copies"]
+__all__ = [
+    "CPU", "GPU", "TRITON", "Limits", "as_program", "inductor", "limits_of", "with_layout_copies",
+]  # fmt: skip
 
 
 def inductor(graph: Graph, *, limits: Limits = CPU) -> Plan:

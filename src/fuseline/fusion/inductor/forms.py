@@ -5,14 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from math import prod
 
-from fuseline.fusion.inductor.access import refine, split
-from fuseline.fusion.inductor.concat import concat, concat_axis
+from fuseline.fusion.inductor.access import Access, refine, split
+from fuseline.fusion.inductor.concat import concat, concat_axis, is_pointwise
 from fuseline.fusion.inductor.job import Job, dims_of, order_of
 from fuseline.fusion.inductor.kernels import Kernels
 from fuseline.fusion.inductor.limits import Limits
-from fuseline.fusion.inductor.lowered import Column, Expression
+from fuseline.fusion.inductor.lowered import Column, Expression, unify
 from fuseline.fusion.inductor.lowering import (
     FIXES_LAYOUT,
+    LAYOUT_COPY,
     Form,
     Recipe,
     global_average,
@@ -21,6 +22,9 @@ from fuseline.fusion.inductor.lowering import (
 from fuseline.fusion.inductor.pools import is_call, is_global_average, is_identity, pass_on, pool
 from fuseline.fusion.inductor.rows import Rows, lower_rows
 from fuseline.graph import ITEM_BYTES, Graph, Kind, Op, OpClass, Role, Tensor
+
+_WRITES_PARTS = frozenset({Form.EACH, Form.MOVE})
+"""Forms of ops that may write a part of a tensor in their loops."""
 
 _ATTENTION_RESULTS = 2
 """The result of attention and its logarithms of sums: each has an entry in Inductor's list."""
@@ -45,6 +49,13 @@ def _lower_op(kernels: Kernels, op: Op) -> None:
     operands = tuple(tensors[tensor] for tensor in (*op.inputs, *op.parameters))
     results = tuple(tensors[tensor] for tensor in (op.outputs or op.writes))
     recipe = recipe_of(op)
+    if (
+        results
+        and _is_partial(kernels.graph, op)
+        and recipe.form in _WRITES_PARTS
+        and _overwrite(kernels, op, recipe, operands)
+    ):
+        return
     if not results or _is_partial(kernels.graph, op):
         recipe = Recipe(Form.EXTERN)
     elif is_global_average(op, operands, results):
@@ -58,6 +69,23 @@ def _is_partial(graph: Graph, op: Op) -> bool:
         graph.tensors[tensor].nbytes != graph.storages[graph.tensors[tensor].storage].nbytes
         for tensor in op.writes
     )
+
+
+def _overwrite(kernels: Kernels, op: Op, recipe: Recipe, operands: tuple[Tensor, ...]) -> bool:
+    """x[part] = f(operand, ...)  -->  all of x: f where the part is, what x was elsewhere; False
+    where no tensor is all of x.
+    """
+    storages = {kernels.graph.tensors[t].storage for t in (*op.writes, *op.outputs)}
+    result = kernels.whole.get(next(iter(storages)))
+    if len(storages) != 1 or result is None:
+        return False
+    job = Job(kernels, op, recipe, (result, *operands), (result,))
+    order = order_of(result)
+    dims = dims_of(result, order)
+    columns = [job.aligned(result, result, order)]
+    columns += [(dims, kernels.load_opaquely(operand, op.id)) for operand in operands]
+    job.define(result, dims, columns)
+    return True
 
 
 def _call(job: Job) -> None:
@@ -83,6 +111,30 @@ def _call(job: Job) -> None:
     if op.op_class is OpClass.ATTENTION:
         kernels.skipped += _ATTENTION_RESULTS
     kernels.values.update(written)
+    if (
+        kernels.limits.splits_bias
+        and op.kind in FIXES_LAYOUT
+        and len(job.operands) > _WITH_BIAS - 1
+    ):
+        _add_bias(job, next(iter(written.values())))
+
+
+_WITH_BIAS = 3  # operands of a convolution
+
+
+def _add_bias(job: Job, buffer: int) -> None:
+    """call(x, w), stored  -->  + bias, computed by who reads it."""
+    result, bias = job.results[0], job.operands[_WITH_BIAS - 1]
+    order = order_of(result)
+    dims = dims_of(result, order)
+    along = tuple(bias.strides[0] if axis == 1 else 0 for axis in order)
+    column = job.kernels.load(bias, along, [size for size, _ in dims], job.op.id)
+    own = (dims, (Access(buffer, tuple(stride for _, stride in dims), result.offset),))
+    loops, accesses = unify(dims, [own, column], job.op.id)
+    added = Expression(
+        job.op.id, loops, result.offset, accesses, {}, transcendental=False, shape=result.shape
+    )
+    job.kernels.define(job.op, result.storage, added)
 
 
 def _each(job: Job) -> None:
@@ -104,6 +156,8 @@ def _move(job: Job) -> None:
         _indexed(job)
         return
     source, result = job.operands[0], job.results[0]
+    if job.op.target == LAYOUT_COPY:
+        job.kernels.stored(source)
     if source.shape == result.shape:
         _each(job)
         return
@@ -156,10 +210,29 @@ def _concat(job: Job) -> None:
     """Every operand into its slice; of one operand it is a copy."""
     if len(job.operands) == 1:
         _move(job)
+    elif is_pointwise(job):
+        _join(job)
     elif (along := concat_axis(job.operands, job.results[0])) is None:
         _call(job)
     else:
         concat(job, along)
+
+
+def _join(job: Job) -> None:
+    """A concatenation in one loop nest: every operand is read where its slice is."""
+    result = job.results[0]
+    order = order_of(result)
+    sizes = [result.shape[axis] for axis in order]
+    columns = [
+        job.kernels.load(
+            operand,
+            [operand.strides[axis] if operand.shape[axis] != 1 else 0 for axis in order],
+            sizes,
+            job.op.id,
+        )
+        for operand in job.operands
+    ]
+    job.define(result, dims_of(result, order), columns)
 
 
 def _over_rows(job: Job) -> None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from fuseline.fusion.inductor.access import Dims
 from fuseline.fusion.inductor.kernels import Kernels
-from fuseline.fusion.inductor.lowered import Column, Expression, unify
+from fuseline.fusion.inductor.lowered import Column, Expression, in_order, unify
 from fuseline.fusion.inductor.lowering import Recipe
 from fuseline.graph import Kind, Op, Tensor
 
@@ -45,13 +45,15 @@ class Job:
     def define(self, result: Tensor, dims: Dims, columns: Sequence[Column]) -> None:
         """Make the expression that reads `columns` over `dims` the value of `result`."""
         kernels, recipe = self.kernels, self.recipe
-        loops, accesses = unify(dims, columns, self.op.id)
+        loops, accesses = in_order(*unify(dims, columns, self.op.id), result)
         operations: dict[int, int] = {}
         for operand in self.operands:
             operations.update(kernels.operations(operand))
         operations[self.op.id] = recipe.operations
         heavy = recipe.transcendental or any(map(kernels.is_transcendental, self.operands))
-        expression = Expression(self.op.id, loops, result.offset, accesses, operations, heavy)
+        expression = Expression(
+            self.op.id, loops, result.offset, accesses, operations, heavy, result.shape
+        )
         kernels.define(self.op, result.storage, expression)
 
 

@@ -13,7 +13,7 @@ from fuseline.fusion.inductor.access import Access, Dep, Dims, merge_loops, to_d
 from fuseline.fusion.inductor.limits import Limits
 from fuseline.fusion.inductor.lowered import Buffer, Column, Expression, Node, opaque, through
 from fuseline.fusion.inductor.lowering import fixes_layout, hints_storing, recipe_of
-from fuseline.graph import ITEM_BYTES, OUTSIDE, Graph, Op, Tensor
+from fuseline.graph import ITEM_BYTES, OUTSIDE, Graph, Op, OpClass, Tensor
 
 Value = Expression | int
 """What a storage holds: an expression, or the buffer that it is in (-1 - storage: from outside)."""
@@ -34,6 +34,9 @@ class Kernels:
         self.skipped = 0  # entries of Inductor's own list so far that are never launched
         self.items = {tensor.storage: ITEM_BYTES[tensor.dtype] for tensor in graph.tensors}
         self.users = _count_users(graph)
+        self.readers = _readers(graph)  # by storage
+        self.most_users = _most_users(graph, self.users)
+        self.whole = _whole_tensors(graph)  # by storage, the tensor that is all of it
         self.copies: dict[tuple[int, int, int, tuple[int, ...], tuple[int, ...]], int] = {}
 
     # --- reading --------------------------------------------------------------------------------
@@ -97,6 +100,7 @@ class Kernels:
         *,
         write: Access,
         reduced: int = 0,
+        shape: tuple[int, ...] | None = None,
     ) -> Node:
         """A loop nest over `dims`, of which the innermost `reduced` loops are summed over."""
         sizes = tuple(size for size, _ in dims)
@@ -106,9 +110,8 @@ class Kernels:
         inner = merge_loops(sizes[kept:], [_part(access, kept, None) for access in accesses])
         written = to_dep(_part(write, 0, kept), sizes[:kept])
         reads = tuple(dict.fromkeys(to_dep(access, sizes) for access in accesses))
-        return self._append(
-            ops, stores, reads, (written,), outer=outer, inner=inner, sizes=sizes[:kept]
-        )
+        shape = sizes[:kept] if shape is None else shape
+        return self._append(ops, stores, reads, (written,), outer=outer, inner=inner, shape=shape)
 
     def add_call(self, op: Op, buffers: Iterable[int], written: Sequence[int]) -> Node:
         """A library call: it reads and writes whole buffers."""
@@ -125,7 +128,7 @@ class Kernels:
         *,
         outer: tuple[int, ...] | None = None,
         inner: tuple[int, ...] = (),
-        sizes: tuple[int, ...] = (),
+        shape: tuple[int, ...] = (),
     ) -> Node:
         number = len(self.nodes)
         node = Node(
@@ -139,7 +142,7 @@ class Kernels:
             inner=inner,
             is_extern=outer is None,
             is_reduction=bool(inner),
-            sizes=sizes,
+            shape=shape,
         )
         for dep in reads:
             node.needs.update(self.writers(dep.buffer))
@@ -153,8 +156,15 @@ class Kernels:
         item = self._item(expression.op)
         buffer = self.allocate(self.graph.storages[storage].nbytes, item)
         write = Access(buffer, tuple(stride for _, stride in expression.dims), expression.offset)
-        ops = expression.operations
-        self.add(ops, (expression.op,), expression.dims, expression.accesses, write=write)
+        node = self.add(
+            expression.operations,
+            (expression.op,) if expression.op in expression.operations else (),
+            expression.dims,
+            expression.accesses,
+            write=write,
+            shape=expression.shape,
+        )
+        node.named = expression.op
         self.values[storage] = buffer
         return buffer
 
@@ -180,7 +190,7 @@ class Kernels:
             dims, accesses = through(value, dims, tensor.offset, value.op)
             buffer = self.allocate(tensor.nbytes, ITEM_BYTES[tensor.dtype])
             write = Access(buffer, _dense(dims))
-            self.add(value.operations, (value.op,), dims, accesses, write=write)
+            self.add(value.operations, (value.op,), dims, accesses, write=write, shape=tensor.shape)
             self.copies[key] = buffer
         self.buffers[buffer].flexible = False
         return buffer
@@ -191,6 +201,7 @@ class Kernels:
         readers = {flow.reader for flow in self.graph.flows.written_by[op.id]}
         consumers = [self.graph.ops[reader] for reader in readers if reader != OUTSIDE]
         users = sum(recipe_of(consumer).uses for consumer in consumers) + (OUTSIDE in readers)
+        users = max(users, self.most_users.get(storage, 0))
         if (
             OUTSIDE in readers
             or self._exceeds_limits(expression)
@@ -258,14 +269,46 @@ class Kernels:
         return ITEM_BYTES[self.graph.tensors[outputs[0]].dtype] if outputs else 1
 
 
+def _whole_tensors(graph: Graph) -> dict[int, Tensor]:
+    found: dict[int, Tensor] = {}
+    for tensor in graph.tensors:
+        if tensor.nbytes == graph.storages[tensor.storage].nbytes:
+            found.setdefault(tensor.storage, tensor)
+    return found
+
+
 def _count_users(graph: Graph) -> Counter[int]:
     """How many users each tensor has: views of it among them, and the end of the graph."""
     users = Counter(graph.outputs)
-    for op in graph.ops:
+    for op in reversed(graph.ops):
+        if op.op_class is OpClass.CONTROL:
+            continue
+        if not op.is_compute and not any(users[tensor] for tensor in op.outputs):
+            continue  # nobody looks through it
         uses = recipe_of(op).uses if op.is_compute else 1
         for tensor in op.inputs:
             users[tensor] += uses
     return users
+
+
+def _readers(graph: Graph) -> dict[int, tuple[int, ...]]:
+    """The compute ops that read each storage."""
+    found: dict[int, dict[int, None]] = {}
+    for op in graph.ops:
+        if op.is_compute:
+            for tensor in op.inputs:
+                found.setdefault(graph.tensors[tensor].storage, {})[op.id] = None
+    return {storage: tuple(ops) for storage, ops in found.items()}
+
+
+def _most_users(graph: Graph, users: Counter[int]) -> dict[int, int]:
+    """By storage that is written once, the most users that it or a view of it has."""
+    writes = Counter(graph.tensors[t].storage for op in graph.ops for t in op.writes)
+    found: dict[int, int] = {}
+    for tensor in graph.tensors:
+        if not writes[tensor.storage]:
+            found[tensor.storage] = max(found.get(tensor.storage, 0), users[tensor.id])
+    return found
 
 
 def _part(access: Access, start: int, stop: int | None) -> Access:

@@ -5,7 +5,9 @@ Source: `torch._inductor.config` and, for the CPU's horizontal limit, `config.cp
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+
+from fuseline.hardware import Device
 
 
 @dataclass(frozen=True, slots=True)
@@ -25,6 +27,15 @@ class Limits:
     its memory accesses allow (the C++ backend); else the numbers of iterations decide (Triton).
     A variance over several rows of at most `two_pass_row` elements takes two reductions instead of
     one. A reduction of fewer than `unrolled_row` elements is written out as a sum.
+
+    `weighs_layouts`: convolutions are laid out channels last only where that is expected to pay.
+    `splits_bias`: a convolution adds no bias; loops after it do. `scales_channels`: a group norm
+    stores a scale and a shift of every channel. `attends_as_asked`: attention lays its result out
+    as its query is; else the heads of a token lie side by side. A
+    concatenation of up to `pointwise_cat` operands may be computed by who reads it. `processors`
+    are kept busy: a reduction of few rows is taken in two steps (0: never).
+    `reorders_loops`: two loop nests also fit that touch the same elements in another order.
+    `results_first`: convolutions take channels last and leave channels first.
     """
 
     name: str
@@ -41,6 +52,14 @@ class Limits:
     merges_loops: bool
     two_pass_row: int
     unrolled_row: int
+    weighs_layouts: bool
+    splits_bias: bool
+    scales_channels: bool
+    attends_as_asked: bool
+    pointwise_cat: int
+    processors: int
+    results_first: bool
+    reorders_loops: bool
 
 
 CPU = Limits(
@@ -58,6 +77,14 @@ CPU = Limits(
     merges_loops=True,
     two_pass_row=1024,  # cpp.use_two_step_variance_threshold
     unrolled_row=8,  # unroll_reductions_threshold
+    weighs_layouts=False,  # GraphLowering.decide_layout_opt
+    splits_bias=False,  # kernel.conv.convolution
+    scales_channels=True,  # torch._refs.native_group_norm
+    pointwise_cat=0,  # lowering.cat
+    processors=0,
+    results_first=False,
+    reorders_loops=False,  # Scheduler.shared_data_after_reordering_loop
+    attends_as_asked=True,  # aten._scaled_dot_product_flash_attention_for_cpu
 )
 """The C++ backend."""
 
@@ -76,5 +103,30 @@ GPU = Limits(
     merges_loops=False,
     two_pass_row=8,  # unroll_reductions_threshold
     unrolled_row=8,
+    weighs_layouts=True,
+    splits_bias=True,
+    scales_channels=False,
+    attends_as_asked=False,
+    pointwise_cat=8,  # max_pointwise_cat_inputs
+    processors=132,  # an H100's
+    results_first=True,
+    reorders_loops=True,
 )
 """The Triton backend, without autotuned templates."""
+
+TRITON = replace(
+    CPU,
+    name="triton",
+    expression_ops=GPU.expression_ops,
+    stores_transcendental=False,
+    accumulated_reads=GPU.accumulated_reads,
+    horizontal_nodes=GPU.horizontal_nodes,
+    merges_loops=False,
+    two_pass_row=GPU.two_pass_row,
+)
+"""Triton's schedule of what is lowered for a CPU."""
+
+
+def limits_of(device: Device | None) -> Limits:
+    """The limits for a device: those of a GPU for one, else of a CPU."""
+    return GPU if device is not None and device.kind == "gpu" else CPU

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from functools import cmp_to_key
 
 from fuseline.fusion.inductor.access import Access, Dep, Dims, locate, locate_offset, refine, split
+from fuseline.graph import Tensor
 
 
 @dataclass(frozen=True, slots=True)
@@ -13,7 +16,7 @@ class Expression:
     """What a consumer may compute for itself: loops over the result, and what they read.
 
     `dims` are its loops with the strides of the result in its storage, which begins at `offset`;
-    `operations` those of each op in it, by op, loads apart.
+    `operations` those of each op in it, by op, loads apart; `shape` is that of the result.
     """
 
     op: int
@@ -22,6 +25,7 @@ class Expression:
     accesses: tuple[Access, ...]
     operations: dict[int, int]
     transcendental: bool
+    shape: tuple[int, ...] = ()
 
     @property
     def length(self) -> int:
@@ -57,7 +61,8 @@ class Node:
     """One scheduler node: a loop nest or a library call, at place `order` of Inductor's list.
 
     `ops` are the ops it computes, `stores` those of them whose result (or a piece of it) it leaves
-    in memory. `outer` and `inner` are its loops, those that reduce apart.
+    in memory. `outer` and `inner` are its loops, those that reduce apart; `shape` is what they were
+    before any were merged, in the order of the axes.
     """
 
     id: int
@@ -70,7 +75,8 @@ class Node:
     inner: tuple[int, ...]
     is_extern: bool
     is_reduction: bool
-    sizes: tuple[int, ...] = ()
+    shape: tuple[int, ...] = ()
+    named: int = -1  # the op that it is a part of, where it computes none
     needs: set[int] = field(default_factory=set)
 
 
@@ -139,6 +145,45 @@ def unify(result: Dims, columns: Sequence[Column], serial: int) -> tuple[Dims, t
         strides = split(result, common)
         result = tuple(zip(common, strides or (), strict=True))
     return result, tuple(accesses)
+
+
+def in_order(
+    loops: Dims, accesses: tuple[Access, ...], result: Tensor
+) -> tuple[Dims, tuple[Access, ...]]:
+    """The loops in the order in which most accesses run through memory; where as many run one way
+    as the other, in that of the axes of `result`.
+    """
+    known = [access.strides for access in accesses if access.strides is not None]
+    known.append(tuple(stride for _, stride in loops))
+    if all(_descends(strides) for strides in known):
+        return loops, accesses
+    axes = {
+        stride: axis
+        for axis, (size, stride) in enumerate(zip(result.shape, result.strides, strict=True))
+        if size != 1
+    }
+    if any(stride not in axes for _, stride in loops):
+        return loops, accesses  # an axis is several loops
+
+    def compare(one: int, other: int) -> int:
+        inside = sum(not s[other] or s[one] < s[other] for s in known)
+        outside = sum(not s[one] or s[other] < s[one] for s in known)
+        return (inside > outside) - (inside < outside) or (
+            axes[loops[one][1]] - axes[loops[other][1]]
+        )
+
+    order = sorted(range(len(loops)), key=cmp_to_key(compare))
+    return tuple(loops[place] for place in order), tuple(
+        access
+        if access.strides is None
+        else access._replace(strides=tuple(access.strides[place] for place in order))
+        for access in accesses
+    )
+
+
+def _descends(strides: Sequence[int]) -> bool:
+    moving = [stride for stride in strides if stride]
+    return all(outer >= inner for outer, inner in itertools.pairwise(moving))
 
 
 def _over(access: Access, own: tuple[int, ...], common: tuple[int, ...], serial: int) -> Access:

@@ -11,6 +11,9 @@ from enum import Enum
 
 from fuseline.graph import Kind, Op, OpClass
 
+LAYOUT_COPY = "layout copy"
+"""Target of a copy that a library call asks for: what it copies is in memory."""
+
 
 class Form(Enum):
     """The shape of what an op is lowered to."""
@@ -31,6 +34,7 @@ class Step(Enum):
     ROW = "row"  # what is made of that number, row by row
     KEPT_ROW = "stored row"  # likewise, and stored, because a later step reads it again
     KEPT = "stored elements"  # elements that several later steps read, stored
+    SCALED = "scaled elements"  # elements, from a scale and a shift of every channel, both stored
     EACH = "elements"  # elements, from the row's numbers
 
 

@@ -8,18 +8,41 @@ from fuseline.fusion.inductor.scheduling import Kernel, Scheduler, object_to
 from fuseline.fusion.neighbours import Neighbours
 from fuseline.fusion.patterns import name_chain
 from fuseline.graph import OUTSIDE, Graph, Op, OpClass
-from fuseline.plan import Group, Plan, Refusal, Rule
+from fuseline.plan import Extra, Group, Plan, Refusal, Rule
 
 _ALONE = "is unknown, a kernel of its own, or a result for the host: Inductor falls back to it"
+STEP = "step of an op"
+"""Purpose of a kernel that leaves what only a later step of the same op reads."""
 _ENGINES = frozenset({OpClass.CONTRACTION, OpClass.ATTENTION})
 
 
 def make_cover(graph: Graph, scheduler: Scheduler, kernels: Sequence[Kernel]) -> Plan:
-    """The plan of `kernels`, with views and control ops beside what they look at."""
-    computed = [dict.fromkeys(op for node in k.nodes for op in node.ops) for k in kernels]
-    stored = [frozenset(op for node in k.nodes for op in node.stores) for k in kernels]
+    """The plan of `kernels`, with views and control ops beside what they look at.
+
+    A kernel that stores no op's result, but numbers or elements that a later step of one reads, is
+    none of its groups: the group of the last step holds the op.
+    """
+    whole = [kernel for kernel in kernels if any(node.stores for node in kernel.nodes)]
+    computed = [dict.fromkeys(op for node in k.nodes for op in node.ops) for k in whole]
+    stored = [frozenset(op for node in k.nodes for op in node.stores) for k in whole]
     groups, _ = cover_groups(graph, computed, stored)
-    return Plan("inductor", groups, _refusals(graph, scheduler, kernels, groups), is_cover=True)
+    return Plan(
+        "inductor",
+        groups,
+        _refusals(graph, scheduler, kernels, groups),
+        is_cover=True,
+        extras=_steps(graph, scheduler, kernels),
+    )
+
+
+def _steps(graph: Graph, scheduler: Scheduler, kernels: Sequence[Kernel]) -> tuple[Extra, ...]:
+    """The kernels that are steps of an op, each under the name of that."""
+    return tuple(
+        Extra(graph.ops[last].name, STEP, scheduler.moved_nbytes(kernel))
+        for kernel in kernels
+        if not any(node.stores for node in kernel.nodes)
+        for last in [max(op for node in kernel.nodes for op in (*node.ops, node.named))]
+    )
 
 
 def cover_groups(

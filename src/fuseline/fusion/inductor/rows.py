@@ -7,11 +7,12 @@ from dataclasses import dataclass, replace
 from itertools import product
 from math import prod
 
-from fuseline.fusion.inductor.access import Access, Dims
+from fuseline.fusion.inductor.access import Access, Dims, merged
 from fuseline.fusion.inductor.job import Job
 from fuseline.fusion.inductor.kernels import Kernels
-from fuseline.fusion.inductor.lowered import Column, Expression, unify
+from fuseline.fusion.inductor.lowered import Column, Expression, Node, opaque, unify
 from fuseline.fusion.inductor.lowering import Recipe, Step
+from fuseline.fusion.inductor.splits import splits_of
 from fuseline.graph import ITEM_BYTES, Kind, Op, Tensor
 
 _CHANNEL = 1
@@ -147,6 +148,7 @@ class _Walk:
     elements: dict[Loop, int] | None = None  # strides in `buffer`, once elements are kept there
     buffer: int = -1
     numbers: int | None = None  # the buffer of one number a row
+    means: int | None = None  # that of every row's mean, where `numbers` is its variance
 
     def element(self, loops: Sequence[Loop]) -> Column:
         """What reading an element reads, over `loops`."""
@@ -160,10 +162,15 @@ class _Walk:
 
     def number(self, loops: Sequence[Loop]) -> list[Column]:
         """What reading the number of a row reads, over `loops`."""
-        if self.numbers is None:
-            return []
-        dims = tuple((loop.size, loop.row) for loop in loops)
-        return [(dims, (Access(self.numbers, tuple(loop.row for loop in loops)),))]
+        return [] if self.numbers is None else [self._row(self.numbers, loops)]
+
+    def mean(self, loops: Sequence[Loop]) -> list[Column]:
+        """What reading the mean of a row, beside its variance, reads over `loops`."""
+        return [] if self.means is None else [self._row(self.means, loops)]
+
+    def _row(self, buffer: int, loops: Sequence[Loop]) -> Column:
+        strides = tuple(loop.row for loop in loops)
+        return tuple((loop.size, loop.row) for loop in loops), (Access(buffer, strides),)
 
 
 def lower_rows(job: Job, rows: Rows) -> None:
@@ -175,13 +182,18 @@ def lower_rows(job: Job, rows: Rows) -> None:
     if rows.length < kernels.limits.unrolled_row and rows.numel > 1:
         _write_out(walk)
         return
-    if Step.KEPT_ROW in steps and not _takes_two_passes(walk):
+    at_once = Step.KEPT_ROW in steps and not _takes_two_passes(walk)
+    if at_once:
         steps = steps[2:]
+    if op.kind is Kind.GROUPNORM and kernels.limits.scales_channels and len(job.operands) > 1:
+        steps = (*steps[:-1], Step.SCALED)
     if not kernels.limits.stores_transcendental:
         steps = tuple(step for step in steps if step is not Step.KEPT)
     for place, step in enumerate(steps):
         if step is Step.REDUCE:
-            _reduce(walk, is_result=place == len(steps) - 1)
+            node = _reduce(walk, is_result=place == len(steps) - 1)
+            if at_once:
+                _keep_mean(walk, node)
         else:
             _AFTER[step](walk)
 
@@ -226,7 +238,14 @@ def _whole_rows(walk: _Walk, order: Sequence[Loop]) -> list[Column]:
     return columns
 
 
-def _reduce(walk: _Walk, *, is_result: bool) -> None:
+def _keep_mean(walk: _Walk, node: Node) -> None:
+    """A variance that is taken in one pass leaves the mean too."""
+    walk.means = _rows_buffer(walk)
+    node.writes += (node.writes[0]._replace(buffer=walk.means),)
+    walk.kernels.buffers[walk.means].writers.append(node.id)
+
+
+def _reduce(walk: _Walk, *, is_result: bool) -> Node:
     """elements (and a number a row)  -->  one number a row."""
     kernels, rows, result = walk.kernels, walk.rows, walk.result
     buffer, offset = _rows_buffer(walk), 0
@@ -237,13 +256,59 @@ def _reduce(walk: _Walk, *, is_result: bool) -> None:
     loops, accesses = unify(
         written, [walk.element(rows.loops), *walk.number(rows.loops)], walk.op.id
     )
+    if (parts := _parts_of_row(walk, loops, accesses)) > 1:
+        loops, accesses = _reduce_parts(walk, loops, accesses, parts)
     write = Access(buffer, tuple(stride for _, stride in loops), offset)
     stores = (walk.op.id,) if is_result else ()
-    reduced = _reduced(rows, loops)
-    kernels.add(walk.ops, stores, loops, accesses, write=write, reduced=reduced)
+    reduced = 1 if parts > 1 else _reduced(rows, loops)
+    node = kernels.add(walk.ops, stores, loops, accesses, write=write, reduced=reduced)
     walk.numbers = buffer
     if is_result:
         kernels.values[result.storage] = buffer
+    return node
+
+
+def _parts_of_row(walk: _Walk, loops: Dims, accesses: Sequence[Access]) -> int:
+    """Into how many parts every row is cut: 1 where it is reduced at once."""
+    processors = walk.kernels.limits.processors
+    if not processors or not loops:
+        return 1
+    first = len(loops) - _reduced(walk.rows, loops)
+    full = [
+        access.strides for access in accesses if access.strides is not None and all(access.strides)
+    ]
+    if not full:
+        return 1
+    across = sum(all(stride > 1 for stride in strides[first:]) for strides in full)
+    along = across < len(full) - across
+    return splits_of(walk.rows.numel, walk.rows.length, processors, along=along)
+
+
+def _reduce_parts(
+    walk: _Walk, loops: Dims, accesses: Sequence[Access], parts: int
+) -> tuple[Dims, tuple[Access, ...]]:
+    """rows  -->  a number for every part of each, stored; and what reading those reads."""
+    kernels, first = walk.kernels, len(loops) - _reduced(walk.rows, loops)
+    kept, length = loops[:first], walk.rows.length
+    block = -(-length // parts)
+    cut: list[Access] = []
+    for access in accesses:
+        inner = access.strides[first:] if access.strides is not None else ()
+        dims = merged(zip((size for size, _ in loops[first:]), inner, strict=False))
+        if access.strides is None or len(dims) != 1 or parts * block != length:
+            cut.append(opaque(access, walk.op.id))
+            continue
+        ((_, step),) = dims
+        cut.append(access._replace(strides=(*access.strides[:first], step * block, step)))
+    sizes = [size for size, _ in kept]
+    item = ITEM_BYTES[walk.operands[0].dtype]
+    buffer = kernels.allocate(prod(sizes) * parts * item, item)
+    strides = [parts * prod(sizes[place + 1 :]) for place in range(len(sizes))]
+    write = Access(buffer, (*strides, 1, 0))
+    over = (*((size, 0) for size in sizes), (parts, 0), (block, 0))
+    kernels.add(walk.ops, (), over, cut, write=write, reduced=1)
+    read = Access(buffer, (*strides, 1))
+    return (*kept, (parts, 0)), (read,)
 
 
 def _keep_row(walk: _Walk) -> None:
@@ -255,7 +320,7 @@ def _keep_row(walk: _Walk) -> None:
     walk.kernels.add(
         walk.ops, (), loops, accesses, write=Access(buffer, tuple(stride for _, stride in loops))
     )
-    walk.numbers = buffer
+    walk.numbers = walk.means = buffer
 
 
 def _keep_elements(walk: _Walk, rows: Sequence[Column] | None = None) -> None:
@@ -287,14 +352,41 @@ def _make_row(walk: _Walk) -> None:
 def _make_elements(walk: _Walk) -> None:
     """elements, number a row, parameters  -->  the result."""
     order = sorted(walk.rows.loops, key=lambda loop: -loop.result)
-    columns = [walk.element(order), *walk.number(order)]
-    if Step.KEPT_ROW in walk.recipe.steps:
-        columns += walk.number(order)  # the mean and the variance: as far as loads go, two
+    columns = [walk.element(order), *walk.number(order), *walk.mean(order)]
     columns += [_parameter(walk, operand, order) for operand in walk.operands[1:]]
     _define(walk, tuple((loop.size, loop.result) for loop in order), columns, walk.ops)
 
 
+def _scale_elements(walk: _Walk) -> None:
+    """number a row, weight, bias  -->  scale and shift of every channel, stored  -->  elements."""
+    channels = [loop for loop in walk.rows.loops if loop.axis <= _CHANNEL]
+    sizes = tuple(loop.size for loop in channels)
+    strides = tuple(prod(sizes[place + 1 :]) for place in range(len(sizes)))
+    dims = tuple(zip(sizes, strides, strict=True))
+    item = ITEM_BYTES[walk.operands[0].dtype]
+    found: list[Access] = []
+    for parameter in (*walk.operands[1:], None)[:2]:
+        columns = walk.mean(channels) if found else walk.number(channels)
+        if parameter is not None:
+            columns.append(_parameter(walk, parameter, channels))
+        columns += [(dims, (access,)) for access in found]  # the shift takes the scale
+        loops, accesses = unify(dims, columns, walk.op.id)
+        buffer = walk.kernels.allocate(prod(sizes) * item, item)
+        write = Access(buffer, tuple(stride for _, stride in loops))
+        walk.kernels.add(walk.ops, (), loops, accesses, write=write)
+        found.append(Access(buffer, strides))
+    order = sorted(walk.rows.loops, key=lambda loop: -loop.result)
+    along = dict(zip(channels, strides, strict=True))
+    over = tuple(along.get(loop, 0) for loop in order)
+    columns = [walk.element(order)]
+    for access in found:
+        elements = tuple((loop.size, step) for loop, step in zip(order, over, strict=True))
+        columns.append((elements, (access._replace(strides=over),)))
+    _define(walk, tuple((loop.size, loop.result) for loop in order), columns, walk.ops)
+
+
 _AFTER = {
+    Step.SCALED: _scale_elements,
     Step.KEPT_ROW: _keep_row,
     Step.KEPT: _keep_elements,
     Step.ROW: _make_row,
@@ -309,7 +401,7 @@ def _define(walk: _Walk, dims: Dims, columns: Sequence[Column], ops: dict[int, i
         walk.elements is None and walk.op.id in ops and kernels.is_transcendental(walk.operands[0])
     )
     offset = walk.result.offset
-    expression = Expression(walk.op.id, loops, offset, accesses, ops, heavy)
+    expression = Expression(walk.op.id, loops, offset, accesses, ops, heavy, walk.result.shape)
     kernels.define(walk.op, walk.result.storage, expression)
 
 
@@ -334,10 +426,10 @@ def _rows_buffer(walk: _Walk) -> int:
 
 
 def _reduced(rows: Rows, loops: Dims) -> int:
-    """How many of the innermost `loops` are inside a row, after some were split."""
+    """How many of the innermost `loops` are inside a row, after some were split or made one."""
     left = prod(loop.size for loop in rows.loops if loop.reduced)
     count = 0
-    while left > 1:
+    while left > 1 and count < len(loops):
         count += 1
         left //= loops[-count][0]
     return count

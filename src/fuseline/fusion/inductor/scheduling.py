@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from enum import Enum
 from math import prod
 
-from fuseline.fusion.inductor.access import Dep, touched
+from fuseline.fusion.inductor.access import Dep, merged, touched
 from fuseline.fusion.inductor.kernels import Kernels
 from fuseline.fusion.inductor.lowered import Node
 from fuseline.fusion.quotient import Quotient
@@ -49,7 +49,7 @@ class Kernel:
     buffers: frozenset[int]  # that it writes
     parts: list[Loops]
     depth: int  # shared outer loops; 0 where all loops are shared
-    sizes: frozenset[tuple[int, ...]]  # of the nodes' own loops before they were merged
+    shapes: frozenset[tuple[int, ...]]  # of the nodes
     is_extern: bool
     is_reduction: bool
     first: int
@@ -167,7 +167,16 @@ class Scheduler:
         for dep in few.writes:
             if dep not in few.reads and (dep in many.reads or dep in many.writes):
                 shared += self._nbytes(dep)
-        return shared
+        if shared or not self.reorders(one, other):
+            return shared
+        placed = {place_of(dep) for dep in (*many.reads, *many.writes)} - {None}
+        return sum(
+            self._nbytes(dep) for dep in (*few.reads, *few.writes) if place_of(dep) in placed
+        )
+
+    def reorders(self, one: Kernel, other: Kernel) -> bool:
+        """Whether the loops of one may be put in the order of the other's."""
+        return self.limits.reorders_loops and not one.is_reduction and not other.is_reduction
 
     def _nbytes(self, dep: Dep) -> int:
         if dep not in self.nbytes:
@@ -176,6 +185,15 @@ class Scheduler:
             item = self.kernels.item(dep.buffer)
             self.nbytes[dep] = whole if elements is None else min(elements * item, whole)
         return self.nbytes[dep]
+
+    def moved_nbytes(self, kernel: Kernel) -> int:
+        """Bytes that a kernel reads of others and leaves to others."""
+        read: dict[int, int] = {}
+        for dep in kernel.reads:
+            if dep.buffer not in kernel.buffers:
+                read[dep.buffer] = read.get(dep.buffer, 0) + self._nbytes(dep)
+        left = sum(map(self.kernels.nbytes, kernel.buffers))
+        return left + sum(min(n, self.kernels.nbytes(buffer)) for buffer, n in read.items())
 
     # --- fitting and fusing ---------------------------------------------------------------------
 
@@ -202,7 +220,7 @@ class Scheduler:
             buffers=one.buffers | other.buffers,
             parts=parts,
             depth=shared_depth(one, other) if outer else 0,
-            sizes=one.sizes | other.sizes,
+            shapes=one.shapes | other.shapes,
             is_extern=False,
             is_reduction=one.is_reduction or other.is_reduction,
             first=min(one.first, other.first),
@@ -229,7 +247,7 @@ def _single(node: Node, ancestors: int) -> Kernel:
         buffers=frozenset(dep.buffer for dep in node.writes),
         parts=[(node.outer, node.inner)],
         depth=0,
-        sizes=frozenset({node.sizes}),
+        shapes=frozenset({node.shape}),
         is_extern=node.is_extern,
         is_reduction=node.is_reduction,
         first=node.order,
@@ -273,7 +291,7 @@ def _equal(one: Kernel, other: Kernel) -> bool:
     if inner or inner2 or prod(outer) != prod(outer2) or min(len(outer), len(outer2)) != 1:
         return False
     fewer = one if len(outer) < len(outer2) else other
-    return len(fewer.nodes) == 1 and len(one.sizes | other.sizes) == 1
+    return len(fewer.nodes) == 1 and len(one.shapes | other.shapes) == 1
 
 
 def shared_depth(one: Kernel, other: Kernel) -> int:
@@ -336,8 +354,11 @@ def _object_to_order(scheduler: Scheduler, one: Kernel, other: Kernel) -> str | 
 
 
 def _object_to_vertical(scheduler: Scheduler, one: Kernel, other: Kernel) -> str | None:
+    reordered = scheduler.reorders(one, other)
     for dep in other.reads:
-        if dep.buffer in one.buffers and not any(_feeds(write, dep) for write in one.writes):
+        if dep.buffer in one.buffers and not any(
+            _feeds(write, dep, reordered=reordered) for write in one.writes
+        ):
             return "the second does not read elements where the first writes them"
     if _waits_for(scheduler, one, other):
         return _BETWEEN
@@ -346,8 +367,21 @@ def _object_to_vertical(scheduler: Scheduler, one: Kernel, other: Kernel) -> str
     return None
 
 
-def _feeds(write: Dep, read: Dep) -> bool:
-    """Whether a loop that writes has just made what the same loop reads, or a loop inside it."""
+def place_of(dep: Dep) -> Dep | None:
+    """The access with its loops in the order of memory; None where it is opaque, or touches an
+    element more than once.
+    """
+    if dep.dims is None or any(not stride for _, stride in dep.dims):
+        return None
+    return dep._replace(dims=merged(sorted(dep.dims, key=lambda dim: -dim[1])))
+
+
+def _feeds(write: Dep, read: Dep, *, reordered: bool = False) -> bool:
+    """Whether a loop that writes has just made what the same loop reads, or a loop inside it;
+    `reordered`: or does so once its loops are in another order.
+    """
+    if reordered and (place := place_of(write)) is not None and place == place_of(read):
+        return True
     if write.buffer != read.buffer or write.dims is None or read.dims is None:
         return False
     if write.offset != read.offset:

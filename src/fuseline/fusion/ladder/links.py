@@ -40,8 +40,8 @@ _NOT_WHOLE = Link(whole=False)
 
 def domain_of(graph: Graph, op: Op) -> tuple[int, ...]:
     """The sizes an op iterates over: its input's for a reduction, else its result's."""
-    if op.op_class is OpClass.REDUCTION and op.inputs:
-        return graph.tensors[op.inputs[0]].shape
+    if op.op_class is OpClass.REDUCTION and (reads := (*op.inputs, *op.parameters)):
+        return graph.tensors[reads[0]].shape
     made = op.outputs or op.writes
     return graph.tensors[made[0]].shape if made else ()
 

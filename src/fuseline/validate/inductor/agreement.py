@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 from fuseline.costs.cover import cover_traffic
 from fuseline.graph import Graph
-from fuseline.plan import Plan
+from fuseline.plan import Extra, Plan
 from fuseline.validate.inductor.causes import Cause, Facts, Region, SideKernel, find_regions
-from fuseline.validate.inductor.owners import RealKernel
+from fuseline.validate.inductor.owners import Besides
 from fuseline.validate.inductor.plan import RealPlan
 from fuseline.validate.pairs import PairAgreement, compare_pairs, kernel_pairs
 
@@ -97,8 +97,8 @@ def agreement(
     """
     planned = planned or graph
     ops = frozenset(op.name for op in graph.ops if op.is_compute)
-    own = _our_kernels(planned, ours, ops)
-    theirs = _real_kernels(graph, real)
+    own = _our_kernels(graph, planned, ours)
+    theirs = _real_kernels(graph, real, ops | {op.name for op in planned.ops if op.is_compute})
     regions = find_regions(own, theirs, _facts(graph, real))
     own_pairs = frozenset(
         pair for pair in kernel_pairs(planned, ours) if pair[0] in ops and pair[1] in ops
@@ -118,58 +118,78 @@ def agreement(
 def _facts(graph: Graph, real: RealPlan) -> Facts:
     return Facts(
         classes={op.name: op.op_class for op in graph.ops},
-        kinds={op.name: op.kind for op in graph.ops},
         removed=frozenset(real.removed),
     )
 
 
-def _our_kernels(graph: Graph, plan: Plan, known: frozenset[str]) -> list[SideKernel]:
+def _our_kernels(graph: Graph, planned: Graph, plan: Plan) -> list[SideKernel]:
+    """The kernels of our plan, those of its groups first."""
+    own = {op.name for op in graph.ops}
+    folded = {op.name for op in graph.folded}
     found = []
-    for group, traffic in zip(plan.groups, cover_traffic(graph, plan.groups), strict=True):
-        computed = [op for op in group.ops if graph.ops[op].is_compute]
-        if not computed:
+    for group, traffic in zip(plan.groups, cover_traffic(planned, plan.groups), strict=True):
+        names = frozenset(planned.ops[op].name for op in group.ops if planned.ops[op].is_compute)
+        if not names:
             continue
-        names = frozenset(graph.ops[op].name for op in computed)
-        again = frozenset(graph.ops[op].name for op in group.recomputed)
+        again = frozenset(planned.ops[op].name for op in group.recomputed)
+        besides = None
+        if names.isdisjoint(own):
+            besides = Besides.LAYOUT if names.isdisjoint(folded) else Besides.CONSTANT
         found.append(
             SideKernel(
                 name=f"group {group.id}",
-                computes=names,
+                computes=names - folded or names,
                 stores=names - again or names,
                 parts=frozenset(),
                 nbytes=traffic.nbytes,
-                is_copy=names.isdisjoint(known),
+                besides=besides,
             )
         )
-    return found
+    return [*found, *map(_extra, plan.extras)]
 
 
-def _real_kernels(graph: Graph, real: RealPlan) -> list[SideKernel]:
+def _extra(extra: Extra) -> SideKernel:
+    """A step of an op, in a kernel of its own."""
+    name = frozenset({extra.name})
+    return SideKernel(extra.name, name, name, frozenset(), extra.nbytes)
+
+
+def _real_kernels(graph: Graph, real: RealPlan, known: frozenset[str]) -> list[SideKernel]:
+    """The compiler's kernels, those besides its groups last; `known` are the ops that compute."""
     found = []
     for group, kernel in zip(real.plan.groups, real.kernels, strict=True):
         if kernel is None:
             continue
-        names = _compute_names(graph, group.ops)
-        again = _compute_names(graph, group.recomputed)
-        found.append(_side(graph, kernel, names, names - again or names))
-    return [*found, *(_side(graph, k, frozenset(), frozenset()) for k in real.besides)]
+        names = _names(graph, group.ops) & known
+        again = _names(graph, group.recomputed)
+        found.append(
+            SideKernel(
+                name=kernel.node.name,
+                computes=names,
+                stores=names - again or names,
+                parts=frozenset(),
+                nbytes=kernel.nbytes,
+                besides=None if names else Besides.LAYOUT,
+            )
+        )
+    return [
+        *found,
+        *(
+            SideKernel(
+                name=kernel.node.name,
+                computes=frozenset(),
+                stores=frozenset(),
+                parts=_names(graph, kernel.parts) & known,
+                nbytes=kernel.nbytes,
+                besides=kernel.besides,
+            )
+            for kernel in real.besides
+        ),
+    ]
 
 
-def _side(
-    graph: Graph, kernel: RealKernel, computes: frozenset[str], stores: frozenset[str]
-) -> SideKernel:
-    return SideKernel(
-        name=kernel.node.name,
-        computes=computes,
-        stores=stores,
-        parts=frozenset() if computes else _compute_names(graph, kernel.parts),
-        nbytes=kernel.nbytes,
-        besides=kernel.besides,
-    )
-
-
-def _compute_names(graph: Graph, ops: Iterable[int]) -> frozenset[str]:
-    return frozenset(graph.ops[op].name for op in ops if graph.ops[op].is_compute)
+def _names(graph: Graph, ops: Iterable[int]) -> frozenset[str]:
+    return frozenset(graph.ops[op].name for op in ops)
 
 
 def _cause_rows(regions: Iterable[Region]) -> tuple[CauseRow, ...]:

@@ -13,8 +13,9 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from enum import Enum
+from itertools import combinations
 
-from fuseline.graph import Kind, OpClass
+from fuseline.graph import OpClass
 from fuseline.validate.inductor.owners import Besides
 
 
@@ -38,8 +39,7 @@ class SideKernel:
     """One kernel of either side: the compute ops it computes, those that it stores, ops of which it
     computes a part, all by name; and what it moves [bytes].
 
-    `besides` says what a kernel of the compiler's is for that computes no op, `is_copy` that one of
-    ours is a copy into another layout, which the program does not have.
+    `besides` says what a kernel is for that computes no op of the graph.
     """
 
     name: str
@@ -48,7 +48,6 @@ class SideKernel:
     parts: frozenset[str]
     nbytes: int
     besides: Besides | None = None
-    is_copy: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,12 +71,11 @@ class Region:
 
 @dataclass(frozen=True, slots=True)
 class Facts:
-    """What is known of the program's ops, by name: their classes and kinds, and which of them the
-    compiler made nothing of.
+    """What is known of the program's ops, by name: their classes, and which of them the compiler
+    made nothing of.
     """
 
     classes: dict[str, OpClass]
-    kinds: dict[str, Kind]
     removed: frozenset[str]
 
 
@@ -86,8 +84,9 @@ def find_regions(
 ) -> tuple[Region, ...]:
     """Every kernel of both sides in one region, each region with its cause.
 
-    >>> one, both = (SideKernel("k", frozenset(n), frozenset(n), frozenset(), 8) for n in ("a", "ab"))
-    >>> facts = Facts({}, {}, frozenset({"b"}))
+    >>> ops = frozenset("a"), frozenset("ab")
+    >>> one, both = (SideKernel("k", held, held, frozenset(), 8) for held in ops)
+    >>> facts = Facts({}, frozenset({"b"}))
     >>> [region.cause for region in find_regions([both], [one], facts)]
     [<Cause.REMOVED: 'removed ops'>]
     """
@@ -126,7 +125,9 @@ _STEPWISE = frozenset({OpClass.REDUCTION})
 
 def _cause_of(region: Region, facts: Facts) -> Cause | None:
     """The first cause that is true of a region; None where both sides have the same kernels."""
-    if region.launches == region.nbytes == 0 and _sets(region.ours) == _sets(region.real):
+    if region.launches == region.nbytes == 0 and (
+        _sets(region.ours) == _sets(region.real) or _pairs(region.ours) == _pairs(region.real)
+    ):
         return None
     return next((cause for is_true, cause in _CAUSES if is_true(region, facts)), Cause.OTHER)
 
@@ -135,15 +136,22 @@ def _sets(kernels: Iterable[SideKernel]) -> Counter[frozenset[str]]:
     return Counter(kernel.computes for kernel in kernels)
 
 
+def _pairs(kernels: Iterable[SideKernel]) -> set[tuple[str, str]]:
+    """The pairs of ops that share a kernel: the steps of an op in kernels of its own add none."""
+    return {pair for kernel in kernels for pair in combinations(sorted(kernel.computes), 2)}
+
+
 def _copies_alone(region: Region, _: Facts) -> bool:
     """Nothing but copies into another layout."""
-    return all(kernel.is_copy for kernel in region.ours) and all(
-        kernel.besides is Besides.LAYOUT for kernel in region.real
-    )
+    return _is_besides(region, Besides.LAYOUT)
 
 
 def _made_at_run_time(region: Region, _: Facts) -> bool:
-    return not region.ours and all(k.besides is Besides.CONSTANT for k in region.real)
+    return _is_besides(region, Besides.CONSTANT)
+
+
+def _is_besides(region: Region, besides: Besides) -> bool:
+    return all(kernel.besides is besides for kernel in (*region.ours, *region.real))
 
 
 def _of_attention(region: Region, facts: Facts) -> bool:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from math import prod
 from typing import Any
 
 from fuseline.errors import InputError
@@ -19,6 +20,16 @@ TORCH = "2.13"
 
 _NOT_LAUNCHED = ("NopKernelSchedulerNode",)
 _TEMPORARY = re.compile(r"\btmp\d+\b")
+_RESHAPES = frozenset(
+    f"aten.{name}"
+    for name in (
+        "_unsafe_view.default", "alias.default", "permute.default", "reshape.default",
+        "expand.default", "squeeze.default", "squeeze.dim", "squeeze.dims", "t.default",
+        "transpose.int", "unsqueeze.default", "view.default",
+    )
+)  # fmt: skip
+"""Nodes whose result is all of their operand, in another shape or order."""
+
 _MOVES = frozenset({"load", "store", "output", "get_index"})
 """What a loop does that only copies."""
 
@@ -74,7 +85,9 @@ def check_torch(version: str) -> None:
 def describe(nodes: Iterable[Any]) -> tuple[KernelNode, ...]:
     """Every kernel among the scheduler's nodes, in the order they run."""
     places = _places()
-    return tuple(_describe(node, places) for node in nodes if _is_launched(node))
+    launched = [node for node in nodes if _is_launched(node)]
+    called = {_made(node.node, places) for node in launched if node.is_extern()}
+    return tuple(_describe(node, places, called) for node in launched)
 
 
 def lowered_nodes() -> tuple[AtenNode, ...]:
@@ -98,11 +111,12 @@ def _is_launched(node: Any) -> bool:  # noqa: ANN401 - Inductor's own classes ha
     return type(node.node).__name__ != "MultiOutput"
 
 
-def _describe(node: Any, places: dict[Any, int]) -> KernelNode:  # noqa: ANN401
+def _describe(node: Any, places: dict[Any, int], called: set[Any]) -> KernelNode:  # noqa: ANN401
+    """`called` are the nodes that library calls are for."""
     reads = node.get_read_write_buffer_accesses(include_reads=True, include_writes=False)
     writes = node.get_read_write_buffer_accesses(include_reads=False, include_writes=True)
     parts = [part for part in node.get_nodes() if part.node is not None]
-    origins = {origin: None for part in parts for origin in _computed(part, places)}
+    origins = {origin: None for part in parts for origin in _computed(part, places, called)}
     read = sorted((_aten(origin, places) for origin in origins), key=lambda aten: aten.place)
     call = getattr(node.node, "python_kernel_name", None) or ""
     return KernelNode(
@@ -140,35 +154,76 @@ def _stored(
     """The nodes whose results are the buffers that a kernel leaves in memory."""
     for part in parts:
         if any(output.get_name() in writes for output in part.get_outputs()):
-            found = _made(part.node, places)
-            if found is not None:
-                yield _aten(found, places)
+            found = [_looked_at(_made(part.node, places))]
+            if not part.is_extern():
+                found.append(_concatenation(part, places))
+            yield from (_aten(node, places) for node in found if node is not None)
 
 
-def _computed(part: Any, places: dict[Any, int]) -> Iterable[Any]:  # noqa: ANN401
+def _computed(part: Any, places: dict[Any, int], called: set[Any]) -> Iterable[Any]:  # noqa: ANN401
     """The nodes that a loop nest computes: of its origins those that lead to its result from what
-    it reads. Inductor names also what the buffers that it reads were made of.
+    it reads. Inductor names also what the buffers that it reads were made of; and of a copy for a
+    library call, or of a slice of a concatenation, all that leads to those.
     """
     origins = set(part.node.get_origins())
     if part.is_extern():
         return origins
-    read = {_maker(dep.name, places) for dep in part.read_writes.reads}
-    pending = [node for node in origins if origins.isdisjoint(node.users)]
+    joined = _concatenation(part, places)
+    read = {_looked_at(_maker(dep.name, places)) for dep in part.read_writes.reads} - {None}
+    made = _made(part.node, places)
+    last = (
+        made
+        if made in origins
+        else max(origins, key=lambda node: places.get(node, -1), default=None)
+    )
+    pending = [] if last is None else [last]
     found = dict.fromkeys(pending)
     while pending:
         for node in pending.pop().all_input_nodes:
-            if node in origins and node not in read and node not in found:
+            if node in origins and node not in found and _looked_at(node) not in read:
                 found[node] = None
                 pending.append(node)
+    if read and (joined is not None or made in called):
+        found = _after(read, found, places)
+    return found if joined is None else {**found, joined: None}
+
+
+def _after(read: set[Any], nodes: Iterable[Any], places: dict[Any, int]) -> dict[Any, None]:
+    """Those of `nodes` that depend on what is `read`."""
+    behind = set(read)
+    found: dict[Any, None] = {}
+    for node in sorted(nodes, key=lambda node: places.get(node, -1)):
+        if node in behind or not behind.isdisjoint(map(_looked_at, node.all_input_nodes)):
+            behind.add(node)
+            found[node] = None
     return found
 
 
+def _looked_at(node: Any) -> Any:  # noqa: ANN401
+    """What a node shows in another shape or order; the node itself where it is no such view."""
+    while node is not None and str(node.target) in _RESHAPES:
+        node = node.all_input_nodes[0]
+    return node
+
+
+def _concatenation(part: Any, places: dict[Any, int]) -> Any:  # noqa: ANN401
+    """The concatenation into whose slice a loop nest writes its result; None where it does not."""
+    from torch._inductor.ir import NonOwningLayout
+
+    layout = part.node.layout
+    if not isinstance(layout, NonOwningLayout):
+        return None
+    return _maker(layout.view.get_name(), places)
+
+
 def _maker(buffer: str, places: dict[Any, int]) -> Any:  # noqa: ANN401
-    """The node whose result a buffer holds; None for what comes from outside."""
+    """The node whose result a buffer holds, or that stands for what comes from outside."""
     from torch._inductor.virtualized import V
 
     made = V.graph.name_to_buffer.get(buffer)
-    return None if made is None else _made(made, places)
+    if made is not None:
+        return _made(made, places)
+    return next((node for node in places if node.name == buffer), None)
 
 
 def _made(buffer: Any, places: dict[Any, int]) -> Any:  # noqa: ANN401
@@ -187,13 +242,12 @@ def _main(
 ) -> AtenNode | None:
     """What a library call is for: the node of its own name, or the last one said of it."""
     named = call.removesuffix(".default").rpartition(".")[2]
-    for origin in origins:
-        if origin.target.split(".")[1:2] == [named]:
-            return origin
-    own = node.node.get_origin_node()
-    if own is not None:
-        return _aten(own, places)
-    return origins[-1] if origins else None
+    called = [origin for origin in origins if origin.target.split(".")[1:2] == [named]]
+    node_of_result = node.node.get_origin_node()
+    own = None if node_of_result is None else _aten(node_of_result, places)
+    if own is not None and (own in called or not called):
+        return own
+    return next(iter((called or origins)[-1:]), None)
 
 
 def _only_moves(part: Any) -> bool:  # noqa: ANN401
@@ -207,8 +261,8 @@ def _excess(parts: Sequence[Any], buffer: str, nbytes: int) -> int:
     Each loop nest touches at most one element an iteration and access; what two nests read at the
     same place is one access.
     """
-    if len(parts) == 1:  # here Inductor counts so itself
-        return 0
+    if len(parts) == 1:  # here Inductor counts so itself, but for the operands of a library call
+        return _excess_of_call(parts[0], buffer, nbytes) if parts[0].is_extern() else 0
     from torch._inductor.dependencies import MemoryDep
 
     touched: dict[tuple[str, int], int] = {}
@@ -224,6 +278,23 @@ def _excess(parts: Sequence[Any], buffer: str, nbytes: int) -> int:
             index = _TEMPORARY.sub("tmp", str(dep.normalize().index))
             touched[index, numel] = numel
     return max(0, nbytes - _item(parts, buffer) * sum(touched.values()))
+
+
+def _excess_of_call(part: Any, buffer: str, nbytes: int) -> int:  # noqa: ANN401
+    """What a library call is counted to read of `buffer` beyond operands that are views of it."""
+    from torch._inductor.ir import BaseView
+
+    touched: dict[tuple[object, ...], int] = {}
+    for operand in getattr(part.node, "inputs", ()):
+        if not hasattr(operand, "get_name") or operand.get_name() != buffer:
+            continue
+        if not isinstance(operand, BaseView):
+            return 0
+        layout = operand.get_layout()
+        dims = tuple(zip(map(int, layout.size), map(int, layout.stride), strict=True))
+        numel = prod(size for size, stride in dims if stride)
+        touched[dims, str(layout.offset)] = numel * layout.dtype.itemsize
+    return max(0, nbytes - sum(touched.values())) if touched else 0
 
 
 def _item(parts: Sequence[Any], buffer: str) -> int:

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
-from fuseline.fusion import partition
-from fuseline.fusion.inductor import with_layout_copies
+from fuseline.fusion.inductor import CPU, GPU, TRITON, Limits, as_program, inductor
 from fuseline.graph import Graph
 from fuseline.plan import Plan
 from fuseline.validate.inductor.read import Schedule
 
+_LIMITS: dict[str, Limits] = {"cpu": CPU, "triton": TRITON, "cuda": GPU}
+"""Target of a schedule --> the limits of our rules."""
+
 
 def our_plan(graph: Graph, schedule: Schedule) -> tuple[Graph, Plan]:
-    """The graph that is planned, copies into other layouts added, and the plan of it."""
-    planned = graph if schedule.layout_optimization is False else with_layout_copies(graph)
-    return planned, partition(planned, "inductor")
+    """The graph that is planned, as Inductor runs it, and the plan of it."""
+    limits = _LIMITS[schedule.target]
+    last = schedule.layout_optimization is not False
+    planned = as_program(graph, limits=limits, channels_last=last)
+    return planned, inductor(planned, limits=limits)

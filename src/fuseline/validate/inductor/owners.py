@@ -126,8 +126,11 @@ def _besides(
     numbers: dict[str, int],
 ) -> Besides:
     """What loops are for that own no op."""
-    if working and all(node.op not in numbers for node in working):
+    made = [node for node in working if node not in rest]
+    if made and all(node.op not in numbers for node in made):
         return Besides.CONSTANT
+    if rest and not made and not parts:
+        return Besides.LAYOUT
     if kernel.moves and (rest or not working):
         return Besides.LAYOUT
     return Besides.PART if parts else Besides.OTHER
