@@ -16,7 +16,7 @@ DEV := .venv/.installed-dev
 BENCH := .venv/.installed-bench
 
 .PHONY: help demo check check-all format format-check lint types layers test test-slow bench docs \
-	coverage optimal clean
+	coverage optimal inductor predicted oracles test-gpu clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -57,6 +57,10 @@ test-slow: $(DEV) ## the zoo-wide tests alone
 	@echo "== slow tests"
 	@$(BIN)/python -m pytest -q -n auto -m slow
 
+test-gpu: $(DEV) ## the tests that need an NVIDIA GPU alone; skipped, with the reason, where there is none
+	@echo "== gpu tests"
+	@$(BIN)/python -m pytest -q -rs -m gpu
+
 bench: $(BENCH) ## time Fuseline and its peers on this machine
 	@$(BIN)/python benchmarks/run.py
 	@$(BIN)/python benchmarks/optimum.py
@@ -68,12 +72,23 @@ docs: $(DEMO) ## write the generated pages anew, but for coverage and benchmarks
 	@$(BIN)/fuseline validate extended -o docs/validation/extended.md > /dev/null
 	@$(BIN)/fuseline validate comparison -o docs/comparison.md > /dev/null
 	@$(BIN)/fuseline validate compilers -o docs/validation/compilers.md > /dev/null
+	@$(BIN)/fuseline validate published -o docs/validation/published.md > /dev/null
 	@$(BIN)/python -m fuseline.validate.capacity_page > .venv/capacity.md && mv .venv/capacity.md docs/capacity.md
 	@$(BIN)/python -m fuseline.validate.hardware_page > docs/hardware.md
 
 # Rows are kept as they come: run it again after an interrupt, and it goes on. The file goes when the
 # page is written, so that the next run starts anew.
 ROWS := .venv/coverage.jsonl
+
+inductor: $(DEMO) ## hold the rules of `inductor` against the real one, and write the page (15 minutes)
+	@$(BIN)/fuseline validate inductor -o docs/validation/inductor.md > /dev/null
+
+predicted: $(DEMO) ## calibrate this machine, time models on it, and write the page (6 minutes)
+	@$(BIN)/fuseline validate predicted -o docs/validation/predicted.md > /dev/null
+
+oracles: $(DEMO) ## install TVM and ONNX Runtime, hold the rules against them, and write the page
+	@$(PIP) -e '.[zoo,oracles]'
+	@$(BIN)/fuseline validate oracles -o docs/validation/oracles.md > /dev/null
 
 optimal: $(DEMO) ## prove the optimum of 115 models of the zoos, and write the page (6 minutes)
 	@$(BIN)/fuseline validate optimal -o docs/validation/optimal.md > /dev/null

@@ -38,7 +38,7 @@ class _Against(click.Group):
 
 @click.group(cls=_Against, no_args_is_help=False)
 def command() -> None:
-    """Hold figures against the seed document, torch's own counter, or every model of the zoos.
+    """Hold figures against the seed document, torch, compilers, clocks, or whole zoos.
 
     MODEL --against inductor|tvm|onnxruntime lays our plan beside the kernels that a compiler really
     makes of one model (validate MODEL --against inductor --help).
@@ -259,6 +259,41 @@ def inductor(*, models: tuple[str, ...], output: str | None, json_path: str | No
     _write(output, lambda: page(rows, versions).encode())
     _write(json_path, lambda: encode(rows))
     _show(json_path, "Our rules beside Inductor", COLUMNS, lines(rows), text_columns=2)
+
+
+@command.command()
+@_models
+@_outputs
+def published(*, models: tuple[str, ...], output: str | None, json_path: str | None) -> None:
+    """Operator and kernel counts of DNNFusion and PluS beside ours. Takes half a minute."""
+    _check(output, json_path)
+    from fuseline.validate.published import MODELS, check_models, published_rows
+    from fuseline.validate.published_page import COLUMNS, encode, lines, page
+
+    check_models(models)
+    chosen = models or MODELS
+    found = (tuple(published_rows([model])) for model in _progress(chosen))
+    rows = tuple(row for of_model in found for row in of_model)
+    _write(output, lambda: page(rows, version("torch")).encode())
+    _write(json_path, lambda: encode(rows))
+    _show(json_path, "Published counts, and ours", COLUMNS, lines(rows), text_columns=2)
+
+
+@command.command()
+@_models
+@_outputs
+def oracles(*, models: tuple[str, ...], output: str | None, json_path: str | None) -> None:
+    """The strategies `tvm` and `onnxruntime` against the compilers themselves. Takes minutes."""
+    _check(output, json_path)
+    from fuseline.validate.oracles import MODELS, oracle_rows, versions
+    from fuseline.validate.oracles_page import COLUMNS, encode, lines, page
+
+    chosen = models or MODELS
+    found = (tuple(oracle_rows([model])) for model in _progress(chosen))
+    rows = tuple(row for of_model in found for row in of_model)
+    _write(output, lambda: page(rows, versions()).encode())
+    _write(json_path, lambda: encode(rows))
+    _show(json_path, "Rule models and compilers", COLUMNS, lines(rows), text_columns=3)
 
 
 def _versions() -> dict[str, str]:

@@ -63,12 +63,12 @@ def schedule(graph: Graph, plan: Plan) -> Schedule:
         raise InputError(f"plan '{plan.strategy}' has no group for '{missing}'")
     stored = [_stored(plan, op, places) for op, places in enumerate(holders)]
     provider = [places[-1] for places in stored]  # the last piece of an op makes it whole
-    _make_where_written(graph, holders, provider)
+    if plan.is_cover:
+        _make_where_written(graph, holders, provider)
     once = _run_once(graph) | {op for op, places in enumerate(stored) if len(places) > 1}
-    ops = [
-        {op for op in group.ops if op not in once or provider[op] == place}
-        for place, group in enumerate(plan.groups)
-    ]
+    ops = [set(group.ops) - once for group in plan.groups]
+    for op in once:
+        ops[provider[op]].add(op)
     if plan.is_cover:
         _free_views(graph, ops, provider)
     ordered = tuple(tuple(sorted(group)) for group in ops)
@@ -131,7 +131,9 @@ def _stored(plan: Plan, op: int, places: Sequence[int]) -> Sequence[int]:
 def _make_where_written(
     graph: Graph, holders: Sequence[Sequence[int]], provider: list[int]
 ) -> None:
-    """What makes a tensor that is written later runs in the group of that write, where it is."""
+    """What makes a tensor that is written later runs in the group of that write, where the cover
+    has it there too, or where it reads nothing: a compiler takes a fill for a constant.
+    """
     writer: dict[int, int] = {}
     for op in graph.ops:
         for value in op.writes:
@@ -141,7 +143,8 @@ def _make_where_written(
             continue
         for value in op.outputs:
             first = writer.get(graph.tensors[value].storage)
-            if first is not None and provider[first] in holders[op.id]:
+            reads = op.inputs or op.parameters
+            if first is not None and (provider[first] in holders[op.id] or not reads):
                 provider[op.id] = provider[first]
 
 

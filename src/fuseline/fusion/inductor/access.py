@@ -73,6 +73,29 @@ def touched(dep: Dep) -> int | None:
     return prod(size for size, stride in dep.dims if stride)
 
 
+def place_of(dep: Dep) -> Dep | None:
+    """The access with its loops in the order of memory; None where it is opaque, or touches an
+    element more than once.
+    """
+    if dep.dims is None or any(not stride for _, stride in dep.dims):
+        return None
+    return dep._replace(dims=merged(sorted(dep.dims, key=lambda dim: -dim[1])))
+
+
+def feeds(write: Dep, read: Dep, *, reordered: bool = False) -> bool:
+    """Whether a loop that writes has just made what the same loop reads, or a loop inside it;
+    `reordered`: or does so once its loops are in another order.
+    """
+    if reordered and (place := place_of(write)) is not None and place == place_of(read):
+        return True
+    if write.buffer != read.buffer or write.dims is None or read.dims is None:
+        return False
+    if write.offset != read.offset:
+        return False
+    outer = len(write.dims)
+    return read.dims[:outer] == write.dims and all(not s for _, s in read.dims[outer:])
+
+
 def merge_loops(sizes: Sequence[int], accesses: Sequence[Access]) -> tuple[int, ...]:
     """Sizes of the loops once neighbours are merged that every access runs through in order.
 

@@ -20,7 +20,8 @@ from fuseline.fusion.inductor.lowering import (
     recipe_of,
 )
 from fuseline.fusion.inductor.pools import is_call, is_global_average, is_identity, pass_on, pool
-from fuseline.fusion.inductor.rows import Rows, lower_rows
+from fuseline.fusion.inductor.row_loops import Rows
+from fuseline.fusion.inductor.rows import lower_rows
 from fuseline.graph import ITEM_BYTES, Graph, Kind, Op, OpClass, Role, Tensor
 
 _WRITES_PARTS = frozenset({Form.EACH, Form.MOVE})

@@ -3,6 +3,7 @@
     conv(x, w)       -->  conv(copy(x), copy(w))    where x comes so from outside, w has a window
     y = conv(x, w)   -->  y, and what is computed of y element by element, channels last
     reshape(y)       -->  a view where channels last allows it, else a copy
+    return y         -->  return copy(y), as it was laid out before
 
 With `layout_optimization` (its default) Inductor runs every two-dimensional convolution channels
 last, on a GPU only where that is expected to pay. What one convolution leaves, the next takes as it
@@ -56,7 +57,7 @@ def with_layout_copies(graph: Graph, *, limits: Limits = CPU, channels_last: boo
     >>> y = build.op("conv", Kind.CONV2D, inputs=[x], parameters=[w], shape=(1, 8, 4, 4))
     >>> laid_out = with_layout_copies(build.finish([y]))
     >>> [op.name for op in laid_out.ops]
-    ['x_channels_last', 'w_channels_last', 'conv']
+    ['x_channels_last', 'w_channels_last', 'conv', 'conv_contiguous']
     >>> laid_out.tensors[y].strides
     (128, 1, 32, 8)
     """
@@ -65,8 +66,10 @@ def with_layout_copies(graph: Graph, *, limits: Limits = CPU, channels_last: boo
     layout = _Layout(graph, last, limits)
     for op in graph.ops:
         layout.add(op)
+    outputs = tuple(map(layout.output, graph.outputs))
     return replace(
         graph,
+        outputs=outputs,
         storages=tuple(layout.storages),
         tensors=tuple(layout.tensors),
         ops=tuple(layout.ops),
@@ -133,6 +136,13 @@ class _Layout:
         elif op.is_compute:
             for number in op.outputs:
                 self._lay_out(op, number)
+
+    def output(self, number: int) -> int:
+        """What the program returns as a tensor of its: laid out as it always was."""
+        before, now = self.graph.tensors[number], self.tensors[number]
+        if now.strides == before.strides:
+            return number
+        return self._copy(number, _order_of(before), LAYOUT_COPY).outputs[0]
 
     # --- results --------------------------------------------------------------------------------
 
@@ -254,7 +264,7 @@ class _Layout:
         again = f"_{self.copies[number]}" if self.copies[number] else ""
         self.copies[number] += 1
         made = self._made(
-            source, f"{source.name}_{'channels_last' if order is _LAST else 'batched'}{again}"
+            source, f"{source.name}_{'channels_last' if order is _LAST else 'contiguous'}{again}"
         )
         made = replace(made, id=len(self.tensors), strides=_dense(source.shape, order))
         self.tensors.append(made)

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from enum import Enum
 from math import prod
 
-from fuseline.fusion.inductor.access import Dep, merged, touched
+from fuseline.fusion.inductor.access import Dep, feeds, place_of, touched
 from fuseline.fusion.inductor.kernels import Kernels
 from fuseline.fusion.inductor.lowered import Node
 from fuseline.fusion.quotient import Quotient
@@ -357,7 +357,7 @@ def _object_to_vertical(scheduler: Scheduler, one: Kernel, other: Kernel) -> str
     reordered = scheduler.reorders(one, other)
     for dep in other.reads:
         if dep.buffer in one.buffers and not any(
-            _feeds(write, dep, reordered=reordered) for write in one.writes
+            feeds(write, dep, reordered=reordered) for write in one.writes
         ):
             return "the second does not read elements where the first writes them"
     if _waits_for(scheduler, one, other):
@@ -365,29 +365,6 @@ def _object_to_vertical(scheduler: Scheduler, one: Kernel, other: Kernel) -> str
     if scheduler.fit(one, other) is Fit.NONE:
         return _loops_differ(one, other)
     return None
-
-
-def place_of(dep: Dep) -> Dep | None:
-    """The access with its loops in the order of memory; None where it is opaque, or touches an
-    element more than once.
-    """
-    if dep.dims is None or any(not stride for _, stride in dep.dims):
-        return None
-    return dep._replace(dims=merged(sorted(dep.dims, key=lambda dim: -dim[1])))
-
-
-def _feeds(write: Dep, read: Dep, *, reordered: bool = False) -> bool:
-    """Whether a loop that writes has just made what the same loop reads, or a loop inside it;
-    `reordered`: or does so once its loops are in another order.
-    """
-    if reordered and (place := place_of(write)) is not None and place == place_of(read):
-        return True
-    if write.buffer != read.buffer or write.dims is None or read.dims is None:
-        return False
-    if write.offset != read.offset:
-        return False
-    outer = len(write.dims)
-    return read.dims[:outer] == write.dims and all(not s for _, s in read.dims[outer:])
 
 
 def _waits_for(scheduler: Scheduler, one: Kernel, other: Kernel) -> bool:

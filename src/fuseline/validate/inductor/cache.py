@@ -19,7 +19,7 @@ from fuseline.graph.files import encode
 from fuseline.validate.inductor.plan import RealPlan
 from fuseline.validate.inductor.read import Schedule
 
-_FORMAT = "1"
+_FORMAT = "2"
 """Changes with what is read of a kernel, and with who owns it."""
 
 

@@ -7,8 +7,9 @@ release is pinned (`TORCH`).
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Container, Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from math import prod
 from typing import Any
 
@@ -20,6 +21,21 @@ TORCH = "2.13"
 
 _NOT_LAUNCHED = ("NopKernelSchedulerNode",)
 _TEMPORARY = re.compile(r"\btmp\d+\b")
+_ITEM = "<built-in function getitem>"
+
+VIEWS = frozenset(
+    f"aten.{name}"
+    for name in (
+        "alias.default", "as_strided.default", "detach.default", "diagonal.default",
+        "expand.default", "permute.default", "reshape.default", "select.int", "slice.Tensor",
+        "split.Tensor", "split_with_sizes.default", "squeeze.default", "squeeze.dim",
+        "squeeze.dims", "t.default", "transpose.int", "unbind.int", "unfold.default",
+        "unsqueeze.default", "view.default", "view.dtype", "_unsafe_view.default",
+        "view_as_real.default", "view_as_complex.default",
+    )
+) | {_ITEM}  # fmt: skip
+"""Nodes that are no work: their result aliases an operand, or is part of one."""
+
 _RESHAPES = frozenset(
     f"aten.{name}"
     for name in (
@@ -179,7 +195,7 @@ def _computed(part: Any, places: dict[Any, int], called: set[Any]) -> Iterable[A
     pending = [] if last is None else [last]
     found = dict.fromkeys(pending)
     while pending:
-        for node in pending.pop().all_input_nodes:
+        for node in map(partial(_climbed, origins), pending.pop().all_input_nodes):
             if node in origins and node not in found and _looked_at(node) not in read:
                 found[node] = None
                 pending.append(node)
@@ -193,10 +209,26 @@ def _after(read: set[Any], nodes: Iterable[Any], places: dict[Any, int]) -> dict
     behind = set(read)
     found: dict[Any, None] = {}
     for node in sorted(nodes, key=lambda node: places.get(node, -1)):
-        if node in behind or not behind.isdisjoint(map(_looked_at, node.all_input_nodes)):
+        above = map(partial(_climbed, behind), node.all_input_nodes)
+        if node in behind or not behind.isdisjoint(map(_looked_at, above)):
             behind.add(node)
             found[node] = None
     return found
+
+
+def _climbed(wanted: Container[Any], node: Any) -> Any:  # noqa: ANN401
+    """The first node that is wanted, from `node` up through what it shows another part or shape of;
+    the last one met where none is.
+    """
+    while node not in wanted and _is_view(node):
+        node = node.all_input_nodes[0]
+    return node
+
+
+def _is_view(node: Any) -> bool:  # noqa: ANN401
+    if str(node.target) == _ITEM:  # one of several views, or one of several results
+        return _is_view(node.all_input_nodes[0])
+    return str(node.target) in VIEWS
 
 
 def _looked_at(node: Any) -> Any:  # noqa: ANN401

@@ -17,22 +17,8 @@ from enum import Enum
 
 from fuseline.errors import InputError
 from fuseline.graph import Graph
-from fuseline.validate.inductor.nodes import AtenNode, KernelNode
+from fuseline.validate.inductor.nodes import VIEWS, AtenNode, KernelNode
 from fuseline.validate.inductor.read import Compiled
-
-_VIEWS = frozenset(
-    f"aten.{name}"
-    for name in (
-        "alias.default", "as_strided.default", "detach.default", "diagonal.default",
-        "expand.default", "permute.default", "reshape.default", "select.int", "slice.Tensor",
-        "split.Tensor", "split_with_sizes.default", "squeeze.default", "squeeze.dim",
-        "squeeze.dims", "t.default", "transpose.int", "unbind.int", "unfold.default",
-        "unsqueeze.default", "view.default", "view.dtype", "_unsafe_view.default",
-        "view_as_real.default", "view_as_complex.default",
-    )
-) | {"<built-in function getitem>"}  # fmt: skip
-"""Nodes that are no work: their result aliases an operand, or is part of one."""
-
 
 _COPIES = frozenset({"aten.clone.default", "aten.copy.default", "aten._to_copy.default"})
 """Nodes that a loop which only copies can be."""
@@ -82,7 +68,7 @@ def find_owners(graph: Graph, compiled: Compiled) -> Owners:
     """
     numbers = {op.name: op.id for op in graph.ops}
     called = {kernel.main.op: kernel.main.name for kernel in compiled.kernels if kernel.main}
-    final = {node.op: node.name for node in compiled.nodes if node.target not in _VIEWS}
+    final = {node.op: node.name for node in compiled.nodes if node.target not in VIEWS}
     kernels = tuple(_own(kernel, numbers, called, final) for kernel in compiled.kernels)
     owned = {op for kernel in kernels for op in (*kernel.ops, *kernel.parts)}
     removed = tuple(op.id for op in graph.ops if op.is_compute and op.id not in owned)
@@ -102,7 +88,7 @@ def _own(
     if kernel.main is not None:
         own = _numbered([kernel.main], numbers)
         return RealKernel(kernel, own, own, (), None if own else Besides.CONSTANT)
-    working = [node for node in kernel.origins if node.target not in _VIEWS]
+    working = [node for node in kernel.origins if node.target not in VIEWS]
     is_for_call = kernel.moves and any(called.get(node.op) == node.name for node in working)
     if is_for_call:
         working = [node for node in working if node.op in called or node.target in _COPIES]
