@@ -22,7 +22,7 @@ TIMM = (
 """Every third architecture of timm, in alphabetical order."""
 
 HF = (
-    "afmoe", "bamba", "bros", "cohere_compass_text", "data2vec-vision", 
+    "afmoe", "bamba", "bros", "cohere_compass_text", "data2vec-vision",
     "embedding_gemma2", "falcon_mamba", "gemma3n", "gpt-sw3",
     "granitemoe_swa", "hy_v4_vl", "instructblip", "lasr_ctc", "metaclip_2",
     "mistral4", "moshi", "nemo_speechlm", "olmo_hybrid", "patchtst", "plbart",

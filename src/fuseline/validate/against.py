@@ -131,15 +131,18 @@ def hold_against_plan(
     if via != "record":
         raise InputError(f"{compiler} is given the recorded program: use --via record")
     graph = write_script(sourced, via, attention).graph
-    ours = partition(graph, compiler)
     if compiler == "tvm":
         from fuseline.validate.tvm_plan import tvm_plan
 
+        ours = partition(graph, compiler)
         real = tvm_plan(sourced, graph, attention=attention)
     else:
+        from fuseline.fusion.tables import onnxruntime
+        from fuseline.validate.onnxruntime_oracle import LEVELS
         from fuseline.validate.onnxruntime_plan import onnxruntime_plan
 
-        real = onnxruntime_plan(sourced, graph, attention=attention)
+        ours = onnxruntime(graph, LEVELS["extended"])  # the level that is asked of it
+        real = onnxruntime_plan(sourced, graph, level="extended", attention=attention)
     return PlanHeld(graph, ours, real, compare_plans(graph, ours, real, compiler))
 
 
