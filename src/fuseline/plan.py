@@ -102,8 +102,8 @@ class Proof:
 @dataclass(frozen=True, slots=True)
 class Extra:
     """A kernel that a compiler runs and that computes no op of the graph (a copy into another
-    layout, the bias of a library call): its name, what it is for, and the bytes that the compiler
-    counts for it.
+    layout, the bias of a library call, a step of an op whose result no tensor of the graph is): its
+    name, what it is for, and its bytes.
     """
 
     name: str
@@ -118,7 +118,7 @@ class Plan:
     `horizontal` says that the strategy also joins ops that only read the same tensor. `is_cover`
     says that it is no partition: some ops are computed in several groups, for no store and load.
     `rules` names the rule set or rule file that the strategy was given, where it takes one.
-    `extras` are kernels besides the groups, in plans that were read from a compiler.
+    `extras` are kernels besides the groups, in plans read from a compiler or by a model of one.
     """
 
     strategy: str

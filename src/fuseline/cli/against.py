@@ -133,6 +133,10 @@ def _against_inductor(
     if _write(shown.json_path, result, held.agreement):
         return
     console = _print(result)
+    console.print(
+        "  Above, kernels are priced by our accounting; below, Inductor's as Inductor counts them",
+        soft_wrap=True,
+    )
     print_agreement(console, held.agreement, held.real.removed, shown.kernels)
 
 

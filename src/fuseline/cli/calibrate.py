@@ -29,12 +29,20 @@ def command(*, output: str, dtypes: tuple[str, ...], threads: int | None) -> Non
     if output != "-" and not output.endswith(".toml"):
         raise InputError(f"'{output}' is no device file: its name has to end in .toml")
     check_writable(output)
+    from fuseline.hardware.load import parse_device
     from fuseline.runtime.calibrate import calibrate
     from fuseline.runtime.calibrate_toml import device_toml
 
     with _Progress() as progress:
         found = calibrate(dtypes or ("float32",), threads, report=progress.report)
     text = device_toml(found, datetime.now().astimezone().date().isoformat())
+    try:
+        parse_device(text.encode(), output)
+    except InputError as error:
+        raise InputError(
+            f"this machine is too busy to be measured ({error}): try again when it is idle, or "
+            "with --threads 1; nothing was written"
+        ) from error
     if output == "-":
         click.echo(text, nl=False)
         return

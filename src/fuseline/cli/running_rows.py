@@ -5,7 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from statistics import quantiles
+from statistics import median, quantiles
 from typing import TYPE_CHECKING
 
 import fuseline
@@ -104,7 +104,7 @@ def _run_rows(measured: Measured, times: Mapping[str, PlanTime | None]) -> tuple
                 launches=None if stages is None else sum(stage.is_launched for stage in stages),
                 output=_output(each.comparison),
                 seconds=_seconds(seconds),
-                relative=min(seconds) / min(eager) if seconds and eager else None,
+                relative=median(seconds) / median(eager) if seconds and eager else None,
                 predicted_seconds=time.pipelined_seconds if time else None,
             )
         )

@@ -187,7 +187,7 @@ class PlanRow:
     proof: ProofRow | None
     roofline: RooflineRow | None
     memory: MemoryRow | None
-    extra_launches: int  # kernels that compute no op, in a plan read from a compiler
+    extra_launches: int  # kernels that compute no op of the graph, in a compiler's plan
     extra_traffic_bytes: int
 
     @property

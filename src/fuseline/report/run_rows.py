@@ -41,7 +41,7 @@ class SecondsRow:
 class RunRow:
     """One thing that ran: the model (`eager`), a plan, or the whole graph by Inductor.
 
-    `kind` is `model`, `plan`, `compiled plan` or `whole graph`. `relative` is the least seconds
+    `kind` is `model`, `plan`, `compiled plan` or `whole graph`. `relative` is the median seconds
     over those of the model. `predicted_seconds` is the plan's on the device, launches hidden.
     """
 

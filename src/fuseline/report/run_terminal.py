@@ -21,6 +21,8 @@ def print_run(console: Console, result: RunResult) -> None:
         f"{count_of(result.threads, 'thread')}, torch {result.torch}",
         soft_wrap=True,
     )
+    for note in model.notes:
+        console.print(f"  note: {escape(note)}", soft_wrap=True)
     timed = any(row.seconds is not None for row in result.runs)
     columns = ["run", "groups", "launches", "output", "max diff"]
     if timed:

@@ -243,8 +243,8 @@ def print_comparison(console: Console, result: Result) -> None:
             console.print(f"  {escape(plan.label)}: {escape(plan.proof.sentence)}", soft_wrap=True)
         if plan.kind == "cover":
             console.print(
-                f"  {escape(plan.label)}: a cover, ops in several kernels; it may move less than "
-                "any partition",
+                f"  {escape(plan.label)}: a cover, where ops may be in several kernels; it may "
+                "move less than any partition",
                 soft_wrap=True,
             )
         if plan.extra_launches:

@@ -165,7 +165,7 @@ def _vector_peak(dtype: str, seconds: float) -> float:
     """Operations/s of a multiplication of numbers that lie in the near cache."""
     x = torch.rand(_NEAR_ELEMENTS, dtype=getattr(torch, dtype))
     out = torch.empty_like(x)
-    took = _least(lambda: torch.mul(x, x, out=out), passes=3000, seconds=seconds / 50)
+    took = _least(lambda: torch.mul(x, x, out=out), passes=3000, seconds=seconds / 12)
     return _NEAR_ELEMENTS / took
 
 

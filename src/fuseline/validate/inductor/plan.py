@@ -67,12 +67,9 @@ def plan_of_owners(graph: Graph, owners: Owners) -> RealPlan:
     _inline(graph, owners.removed, computed)
     stored = _stored(owning)
     groups, places = cover_groups(graph, computed, stored)
-    held = [op for group in groups for op in group.ops]
     besides = tuple(kernel for kernel in owners.kernels if not kernel.ops)
     return RealPlan(
-        plan=Plan(
-            STRATEGY, groups, (), is_cover=len(held) > len(set(held)), extras=_extras(besides)
-        ),
+        plan=Plan(STRATEGY, groups, (), is_cover=True, extras=_extras(besides)),
         kernels=tuple(owning[place] if place >= 0 else None for place in places),
         besides=besides,
         removed=tuple(graph.ops[op].name for op in owners.removed),
