@@ -11,7 +11,8 @@ from fuseline.cli import run
 from fuseline.cli.capacity import command, doublings
 from fuseline.fusion.optimal import curve
 from fuseline.graph import Builder, Kind, Role, save
-from fuseline.report.capacity_terminal import PointRow, bar, proof_text
+from fuseline.report.rows.capacity import PointRow
+from fuseline.report.terminal.capacity import bar, proof_text
 
 
 @pytest.fixture(autouse=True)

@@ -17,8 +17,8 @@ import fuseline
 from fuseline.errors import InputError
 from fuseline.fusion import partition
 from fuseline.graph import Builder, Graph, Kind, OpClass, Role
-from fuseline.report.explain import explanation_row, find_op, missed_pair_rows
-from fuseline.report.explain_terminal import print_explanation, print_missed_pairs
+from fuseline.report.rows.explain import explanation_row, find_op, missed_pair_rows
+from fuseline.report.terminal.explain import print_explanation, print_missed_pairs
 from fuseline.report.units import megabytes
 from tests.fusion.test_ladder import Net
 

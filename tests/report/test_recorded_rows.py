@@ -7,8 +7,8 @@ from rich.console import Console
 
 from fuseline.fusion import partition
 from fuseline.graph import Builder, Graph, Kind, OpClass, Origin, Role
-from fuseline.report.balance import analyse_balance
 from fuseline.report.rows import PlanRow, rows
+from fuseline.report.rows.balance import analyse_balance
 from fuseline.report.terminal import print_patterns, print_picture
 
 

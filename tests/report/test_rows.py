@@ -9,10 +9,9 @@ from rich.console import Console
 
 from fuseline import capture, partition
 from fuseline.graph import Builder, Graph, Kind, Role
-from fuseline.report.balance import analyse_balance
-from fuseline.report.balance_terminal import print_balance
 from fuseline.report.result import encode
 from fuseline.report.rows import Result, rows
+from fuseline.report.rows.balance import analyse_balance
 from fuseline.report.terminal import (
     notes,
     print_comparison,
@@ -20,6 +19,7 @@ from fuseline.report.terminal import (
     print_picture,
     print_quantify,
 )
+from fuseline.report.terminal.balance import print_balance
 
 
 @pytest.fixture(scope="module")

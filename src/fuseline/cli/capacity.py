@@ -16,8 +16,9 @@ from fuseline.files import write_bytes
 from fuseline.fusion import Settings
 from fuseline.fusion.ladder.rules import rule_set
 from fuseline.fusion.optimal.curve import capacity_curve, least_without_capacity
-from fuseline.report.capacity_terminal import CapacityRows, capacity_rows, print_capacity
 from fuseline.report.progress import SearchProgress
+from fuseline.report.rows.capacity import CapacityRows, capacity_rows
+from fuseline.report.terminal.capacity import print_capacity
 
 
 @click.command()

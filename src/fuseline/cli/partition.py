@@ -14,14 +14,14 @@ from fuseline.errors import InputError, did_you_mean
 from fuseline.files import write_bytes
 from fuseline.fusion import STRATEGIES
 from fuseline.graph import Graph
-from fuseline.report.explain import (
+from fuseline.report.rows import Result, rows
+from fuseline.report.rows.explain import (
     ExplanationRow,
     MissedPairRow,
     explanation_row,
     missed_pair_rows,
 )
-from fuseline.report.rows import Result, rows
-from fuseline.report.what_if import Change, WhatIfRow, parse_change, what_if_row
+from fuseline.report.rows.what_if import Change, WhatIfRow, parse_change, what_if_row
 
 
 @dataclass(frozen=True, slots=True)
@@ -182,8 +182,8 @@ def print_answers(
 ) -> None:
     """What was asked about pairs of ops, missed fusions, and changes."""
     from fuseline.report import terminal
-    from fuseline.report.explain_terminal import print_explanation, print_missed_pairs
-    from fuseline.report.what_if_terminal import print_what_ifs
+    from fuseline.report.terminal.explain import print_explanation, print_missed_pairs
+    from fuseline.report.terminal.what_if import print_what_ifs
 
     console = terminal.stdout_console()
     for row in explained:
@@ -196,7 +196,8 @@ def print_answers(
 
 def print_sections(graph: Graph, result: Result, sections: Sections) -> None:
     """The tables asked for, on stdout."""
-    from fuseline.report import device_terminal, terminal
+    from fuseline.report import terminal
+    from fuseline.report.terminal import device as device_terminal
 
     console = terminal.stdout_console()
     terminal.print_header(console, result)
@@ -216,7 +217,7 @@ def print_sections(graph: Graph, result: Result, sections: Sections) -> None:
             and plan.kind == "partition"
             and (plan.strategy not in ("unfused", "optimal") or len(result.plans) == 1)
         ):
-            from fuseline.report.balance import analyse_balance
-            from fuseline.report.balance_terminal import print_balance
+            from fuseline.report.rows.balance import analyse_balance
+            from fuseline.report.terminal.balance import print_balance
 
             print_balance(console, analyse_balance(graph, plan.strategy))

@@ -20,7 +20,7 @@ from fuseline.frontends import ATTENTIONS, VIAS, check_via
 from fuseline.frontends.sources.zoos import is_transformers_config
 from fuseline.fusion import STRATEGIES
 from fuseline.plan import Plan
-from fuseline.report.run_rows import RunResult, encode_run
+from fuseline.report.rows.run import RunResult, encode_run
 
 if TYPE_CHECKING:
     from rich.status import Status
@@ -126,8 +126,8 @@ def command(
         if json_path is not None:
             write_bytes(Path(json_path), encode_run(result))
             click.echo(f"wrote {json_path}", err=True)
-        from fuseline.report.run_terminal import print_run
         from fuseline.report.terminal import stdout_console
+        from fuseline.report.terminal.run import print_run
 
         print_run(stdout_console(), result)
     if not result.passes:

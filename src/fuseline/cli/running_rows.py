@@ -14,7 +14,7 @@ from fuseline.costs.roofline import PlanTime, roofline
 from fuseline.graph import Graph
 from fuseline.plan import Plan
 from fuseline.report.rows import ModelRow, Target
-from fuseline.report.run_rows import (
+from fuseline.report.rows.run import (
     SCHEMA,
     GroupRunRow,
     OutputRow,

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from math import ceil, prod
+from typing import Any
 
 from fuseline.costs.flops import Call, MissingShapeError, bias, formula, operand
 from fuseline.graph import Kind
@@ -86,7 +87,8 @@ def _padded(sizes: tuple[int, int], window: tuple[int, int]) -> tuple[int, int]:
 
 
 def _pair(call: Call, name: str) -> tuple[int, int]:
-    match call.attributes.get(name):
+    given: Any = call.attributes.get(name)
+    match given:
         case [int(rows), int(columns)]:
             return rows, columns
         case int(side):

@@ -6,9 +6,9 @@ from collections.abc import Sequence
 
 import msgspec
 
-from fuseline.report.explain import ExplanationRow, MissedPairRow
 from fuseline.report.rows import Result
-from fuseline.report.what_if import WhatIfRow
+from fuseline.report.rows.explain import ExplanationRow, MissedPairRow
+from fuseline.report.rows.what_if import WhatIfRow
 
 
 def encode(

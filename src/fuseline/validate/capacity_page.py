@@ -9,13 +9,8 @@ import fuseline
 from fuseline.frontends import capture
 from fuseline.fusion.optimal.curve import capacity_curve, least_without_capacity
 from fuseline.fusion.settings import Settings
-from fuseline.report.capacity_terminal import (
-    CapacityRows,
-    PointRow,
-    capacity_rows,
-    proof_text,
-    size_text,
-)
+from fuseline.report.rows.capacity import CapacityRows, PointRow, capacity_rows, size_text
+from fuseline.report.terminal.capacity import proof_text
 from fuseline.report.units import megabytes, percent
 from fuseline.validate.markdown import section, table
 

@@ -79,7 +79,8 @@ def parameter_count(model: nn.Module) -> int:
 
 def _decoder(model: nn.Module) -> list[nn.Module]:
     """The modules of the text decoder, where it is a part of the model."""
-    decoder = getattr(model, "get_decoder", lambda: None)()
+    find: Any = getattr(model, "get_decoder", lambda: None)
+    decoder = find()
     if not isinstance(decoder, nn.Module) or decoder is model:
         return []
     return list(decoder.modules())

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from rich.console import Console
 from rich.markup import escape
 
-from fuseline.report.explain import ExplanationRow, HomeRow, MissedPairRow, RemedyRow
+from fuseline.report.rows.explain import ExplanationRow, HomeRow, MissedPairRow, RemedyRow
 from fuseline.report.terminal import print_pairs
 from fuseline.report.units import count_of, megabytes
 

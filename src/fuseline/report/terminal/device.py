@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from rich.console import Console
 
-from fuseline.report.device_rows import PeakRow, RooflineRow
 from fuseline.report.rows import PlanRow, Result
+from fuseline.report.rows.device import PeakRow, RooflineRow
 from fuseline.report.terminal import print_pairs, print_table
 from fuseline.report.units import giga, megabytes, microseconds, percent
 

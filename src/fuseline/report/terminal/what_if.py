@@ -5,9 +5,9 @@ from __future__ import annotations
 from rich.console import Console
 
 from fuseline.report.rows import Result
+from fuseline.report.rows.what_if import WhatIfRow, what_if_row
 from fuseline.report.terminal import print_table
 from fuseline.report.units import megabytes, microseconds, percent
-from fuseline.report.what_if import WhatIfRow, what_if_row
 
 
 def print_what_ifs(console: Console, result: Result, changed: tuple[WhatIfRow, ...]) -> None:

@@ -11,8 +11,8 @@ from fuseline.costs import with_batch, with_dtype, with_weight_only
 from fuseline.errors import InputError, did_you_mean
 from fuseline.fusion.inductor import with_layout_copies
 from fuseline.graph import Graph
-from fuseline.report.device_rows import MemoryRow
 from fuseline.report.rows import Result
+from fuseline.report.rows.device import MemoryRow
 
 _PACKED = {"int8": 8, "int4": 4}
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from rich.console import Console
 from rich.markup import escape
 
-from fuseline.report.run_rows import GroupRunRow, OutputRow, RunResult, RunRow, SecondsRow
+from fuseline.report.rows.run import GroupRunRow, OutputRow, RunResult, RunRow, SecondsRow
 from fuseline.report.terminal import print_table
 from fuseline.report.units import count_of, megabytes
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from rich.console import Console
 from rich.markup import escape
 
-from fuseline.report.balance import OVER_LARGE, Balance
+from fuseline.report.rows.balance import OVER_LARGE, Balance
 from fuseline.report.terminal import (
     plan_pairs,
     print_bottlenecks,
