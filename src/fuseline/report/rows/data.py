@@ -119,20 +119,32 @@ class RefusalRow:
 
 @dataclass(frozen=True, slots=True)
 class MemberRow:
-    """One group: its ops by name, and its price."""
+    """One group: its ops by name, the module that it belongs to, and its price.
+
+    `module` is that of the op that moves most by itself. The terms of `seconds` are on the device;
+    `vector_seconds` is also null where no source gives the rate.
+    """
 
     group: int
     pattern: str
     ops: tuple[str, ...]
+    module: str
     launched: bool
     flops: int
     other_flops: int
+    read_bytes: int
+    parameter_bytes: int
+    written_bytes: int
     traffic_bytes: int
     saved_bytes: int
     arithmetic_intensity: float
     unknown_ops: int
     bottleneck: str
     seconds: float | None  # on the device, launch included
+    compute_seconds: float | None
+    vector_seconds: float | None
+    bandwidth_seconds: float | None
+    launch_seconds: float | None
     alone: str  # of a launched group of one op: why it has no company
 
 

@@ -221,17 +221,39 @@ def _member(
         group=group.id,
         pattern=group.pattern,
         ops=tuple(graph.ops[op].name for op in group.ops),
+        module=graph.ops[heaviest_op(graph, group)].module_path,
         launched=price.is_launch,
         flops=price.flops,
         other_flops=price.other_flops,
+        read_bytes=price.traffic.reads,
+        parameter_bytes=price.traffic.parameters,
+        written_bytes=price.traffic.writes,
         traffic_bytes=price.nbytes,
         saved_bytes=price.saved_nbytes,
         arithmetic_intensity=price.intensity,
         unknown_ops=price.unknown_ops,
         bottleneck=_bound_by(price, time),
         seconds=time.seconds if time else None,
+        compute_seconds=time.compute_seconds if time else None,
+        vector_seconds=time.vector_seconds if time else None,
+        bandwidth_seconds=time.bandwidth_seconds if time else None,
+        launch_seconds=time.launch_seconds if time else None,
         alone=refusal.reason if refusal else "",
     )
+
+
+def heaviest_op(graph: Graph, group: Group) -> int:
+    """The op of a group that holds and names the most bytes; of several the first."""
+    return max(group.ops, key=lambda op: (_operand_nbytes(graph, op), -op))
+
+
+def _operand_nbytes(graph: Graph, op: int) -> int:
+    """Bytes of all operands and results, as a rough weight; nothing for a view."""
+    found = graph.ops[op]
+    if not found.is_compute:
+        return 0
+    tensors = (*found.inputs, *found.parameters, *found.outputs)
+    return sum(graph.tensors[tensor].nbytes for tensor in tensors)
 
 
 def _bound_by(price: GroupCost, time: GroupTime | None) -> str:

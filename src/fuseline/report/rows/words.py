@@ -1,0 +1,172 @@
+"""Figures in words: what a plan comes to, and what was assumed. Each sentence says what it counts,
+and every percentage stands beside the two totals it is made of.
+"""
+
+from __future__ import annotations
+
+from fuseline.hardware.device import Basis
+from fuseline.report.rows.data import PlanRow, Result, Target
+from fuseline.report.units import count_of, giga, intensity, megabytes, microseconds, percent
+
+_FLOPS = (
+    "FLOPs are 2 x multiply-accumulates of contractions and attention; elementwise work, norms and "
+    "pooling are other FLOPs, never mixed in."
+)
+_TRAFFIC = (
+    "Traffic is by whole tensors, to and from device memory, nothing kept between kernels: the "
+    "least that one kernel can move. A tiled kernel may read an operand again."
+)
+
+
+def headlines(plan: PlanRow, result: Result) -> tuple[str, ...]:
+    """What matters about one plan: launches, bytes, the bound, time, and what is not known."""
+    said = [_launches(plan), _traffic(plan), _bound(plan, result), *_time(plan)]
+    return (*said, *_doubts(plan, result))
+
+
+def _launches(plan: PlanRow) -> str:
+    fewer = plan.unfused_launches - plan.launches
+    launches = count_of(plan.launches, "launch", "es")
+    if not fewer:
+        return f"{launches}, as many as without fusion."
+    share = percent(abs(fewer), plan.unfused_launches)
+    how = "fewer" if fewer > 0 else "more"
+    return f"{launches} instead of {plan.unfused_launches:,}: {share} {how}."
+
+
+def _traffic(plan: PlanRow) -> str:
+    moved = f"{megabytes(plan.traffic_bytes)} MB move to or from device memory"
+    if not plan.saved_bytes:
+        return f"{moved}, as without fusion."
+    share = percent(abs(plan.saved_bytes), plan.unfused_traffic_bytes)
+    how = "less" if plan.saved_bytes > 0 else "more"
+    return f"{moved} instead of {megabytes(plan.unfused_traffic_bytes)} MB: {share} {how}."
+
+
+def _bound(plan: PlanRow, result: Result) -> str:
+    least = result.graph.compulsory_bytes
+    above = plan.traffic_bytes - least
+    said = (
+        f"{megabytes(least)} MB any partition must move; this one moves {megabytes(above)} MB more"
+    )
+    if plan.proof is not None:
+        return f"{said}. It is {plan.proof.sentence}."
+    searched = (found for found in result.plans if found.strategy == "optimal")
+    best = min(searched, key=lambda found: found.traffic_bytes, default=None)
+    if best is None or not best.traffic_bytes:
+        return f"{said}."
+    over = plan.traffic_bytes - best.traffic_bytes
+    how = "above" if over >= 0 else "below"
+    share = percent(abs(over), best.traffic_bytes)
+    why = f": {_how_below(plan, best)}" if over < 0 else ""
+    return (
+        f"{said}, {megabytes(abs(over))} MB ({share}) {how} the {megabytes(best.traffic_bytes)} MB "
+        f"of '{best.label}'{why}."
+    )
+
+
+def _how_below(plan: PlanRow, best: PlanRow) -> str:
+    """How a plan can move less than the plan of a search."""
+    if plan.kind == "cover":
+        return "it computes some ops more than once"
+    if best.proof is not None and not best.proof.is_optimal:
+        return "that search ended early"
+    return "it holds groups that those rules forbid"
+
+
+def _time(plan: PlanRow) -> list[str]:
+    time = plan.roofline
+    if time is None:
+        counts = ", ".join(f"{count} {band}" for band, count in plan.bottlenecks.counts.items())
+        return [f"By FLOPs a byte, launches are: {counts}." if counts else "Nothing is launched."]
+    shares = "; ".join(
+        f"{share.bottleneck} {count_of(share.launches, 'launch', 'es')}, "
+        f"{microseconds(share.seconds)} µs"
+        for share in sorted(time.shares, key=lambda share: -share.seconds)
+    )
+    return [
+        (
+            f"At least {microseconds(time.pipelined_seconds)} µs on {time.device} where launches "
+            "overlap the device's work; "
+            f"{microseconds(time.summed_seconds)} µs one after the other."
+        ),
+        f"What bounds them: {shares}." if shares else "Nothing is launched.",
+    ]
+
+
+def _doubts(plan: PlanRow, result: Result) -> list[str]:
+    said = []
+    if plan.unknown_ops:
+        ops = count_of(plan.unknown_ops, "op")
+        said.append(f"FLOPs and time leave out {ops} that no formula knows; their bytes are in.")
+    if plan.illegal_groups:
+        broken = len({row.group for row in plan.illegal_groups})
+        said.append(
+            f"{count_of(broken, 'group')} break a rule that compilers keep to; "
+            f"{megabytes(plan.illegal_saved_bytes)} of the {megabytes(plan.saved_bytes)} MB saved "
+            "are theirs."
+        )
+    if plan.extra_launches:
+        kernels = count_of(plan.extra_launches, "kernel")
+        moved = megabytes(plan.extra_traffic_bytes)
+        said.append(f"{kernels} of these compute no op of the model and move {moved} MB.")
+    if result.graph.hidden_bytes:
+        hidden = megabytes(result.graph.hidden_bytes)
+        said.append(f"At least {hidden} MB move inside attention and are in no figure here.")
+    return said
+
+
+def assumptions(result: Result, target: Target | None) -> tuple[str, ...]:
+    """What every figure of a report rests on."""
+    model, graph = result.model, result.graph
+    said = [
+        f"Captured via {model.via} in {model.mode} mode, batch {model.batch}, {model.dtype}.",
+        *(f"{note[:1].upper()}{note[1:]}." for note in model.notes),
+        _FLOPS,
+        _TRAFFIC,
+    ]
+    if graph.causal_flops != graph.flops:
+        said.append(
+            f"Causal attention is counted in full; {graph.causal_flops:,} FLOPs where masks let it "
+            "look."
+        )
+    if graph.folded_ops:
+        count = sum(row.count for row in graph.folded_ops)
+        said.append(
+            f"{count_of(count, 'op')} that need no input run once, ahead of time: "
+            f"{giga(graph.folded_flops)} GFLOP of them are in the model's FLOPs and in no plan's."
+        )
+    if target is None:
+        said.append(
+            "No device was named: groups are in bands of FLOP/byte (50, 10, 1), not in seconds."
+        )
+    else:
+        said.extend(_device(target, result))
+    return tuple(said)
+
+
+def _device(target: Target, result: Result) -> list[str]:
+    device = target.device
+    said = [
+        (
+            f"Times are a roofline of {device.title}, a lower bound: the largest of FLOPs / peak, "
+            "other FLOPs / vector peak and bytes / bandwidth, and the launch."
+        ),
+        "Launches are issued one by one (eager)."
+        if target.launch == "eager"
+        else f"Launches are by '{target.launch}'.",
+    ]
+    times = [plan.roofline for plan in result.plans if plan.roofline]
+    if times:
+        said.extend(
+            f"Contractions of {peak.dtype} at {peak.flops_per_second / 1e12:,.1f} TFLOP/s "
+            f"({peak.how}), ridge point {intensity(peak.ridge_point)} FLOP/byte."
+            for peak in times[0].peaks
+        )
+    assumed = sum(figure.basis is Basis.ASSUMED for figure in device.figures)
+    if assumed:
+        said.append(
+            f"{count_of(assumed, 'figure')} of {len(device.figures)} of this device are assumed, "
+            "no source gives them."
+        )
+    return said
