@@ -16,6 +16,7 @@ from fuseline.fusion import STRATEGIES, partition
 from fuseline.graph import Graph, OpClass, load, save
 from fuseline.hardware import DEVICES, Device, load_device
 from fuseline.plan import Plan
+from fuseline.report import notebook as _notebook  # noqa: F401 - plans show themselves by it
 
 if TYPE_CHECKING:
     from torch import nn

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
 from enum import Enum
+
+from fuseline.graph import Graph
 
 UNFUSED = "Unfused"
 """Pattern of a group of one operator."""
@@ -119,6 +122,8 @@ class Plan:
     says that it is no partition: some ops are computed in several groups, for no store and load.
     `rules` names the rule set or rule file that the strategy was given, where it takes one.
     `extras` are kernels besides the groups, in plans read from a compiler or by a model of one.
+    `graph` is what was partitioned, where the plan keeps it: a notebook shows figures by it. It is
+    no part of what a plan says, and plans are compared without it.
     """
 
     strategy: str
@@ -129,3 +134,25 @@ class Plan:
     proof: Proof | None = None
     rules: str | None = None
     extras: tuple[Extra, ...] = ()
+    graph: Graph | None = field(default=None, repr=False, compare=False)
+
+    def _repr_html_(self) -> str | None:
+        """What a notebook shows of the plan, where it asks for HTML alone."""
+        return self._repr_mimebundle_().get("text/html")
+
+    def _repr_mimebundle_(
+        self, include: Iterable[str] | None = None, exclude: Iterable[str] | None = None
+    ) -> dict[str, str]:
+        """What a notebook shows of the plan, by MIME type: all there is, or what is asked for."""
+        if Plan not in DISPLAYS:
+            return {"text/plain": repr(self)}
+        return DISPLAYS[Plan](self, include, exclude)
+
+
+Display = Callable[[Plan, Iterable[str] | None, Iterable[str] | None], dict[str, str]]
+"""A plan, MIME types to include and to exclude -> content by MIME type."""
+
+DISPLAYS: dict[type[Plan], Display] = {}
+"""How a notebook shows a plan. Figures are above this layer: whoever has them registers here, as
+`fuseline.report.notebook` does.
+"""

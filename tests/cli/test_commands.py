@@ -380,3 +380,12 @@ def test_the_documents_script_takes_a_shape_in_four_words() -> None:
 def test_a_shape_the_model_refuses_is_one_line(capsys: pytest.CaptureFixture[str]) -> None:
     words = ["--model", "vit_b_16", "--input-shape", "1", "3", "225", "225"]
     assert "Wrong image" in _refused(words, capsys, command=partitioner)
+
+
+def test_an_option_that_no_strategy_reads_is_said(
+    graph: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    words = ["partition", graph, "--strategy", "tvm", "--rules", "A", "--pair-rules", "tvm"]
+    assert run(cli, words) == 0
+    said = capsys.readouterr().err
+    assert "note: --rules, --pair-rules: no strategy here reads it" in said

@@ -16,6 +16,9 @@ from fuseline.errors import InputError, did_you_mean
 
 _COMMANDS = {
     "partition": "Partition a model and price the plan.",
+    "report": "Write a page, a picture, charts, a timeline or tables of a model.",
+    "compare": "Lay models, strategies, devices, dtypes and batches side by side.",
+    "check": "Fail where a model got worse than its budget or a baseline.",
     "capacity": "Say what on-chip memory is worth: the least traffic for each size.",
     "run": "Run plans, prove that they compute the model, and time them.",
     "capture": "Write a model's graph to a file.",

@@ -26,7 +26,9 @@ class Planning:
     target: Target | None
 
     def plans(self, graph: Graph, strategies: tuple[str, ...]) -> tuple[Plan, ...]:
-        """A plan by each strategy; `optimal` once for each rung."""
+        """A plan by each strategy; `optimal` once for each rung. Says what none of them reads."""
+        if unread := self._unread(strategies):
+            click.echo(f"note: {unread}: no strategy here reads it", err=True)
         progress = SearchProgress()
         settings = tuple(replace(setting, progress=progress.tell) for setting in self.settings)
         try:
@@ -37,6 +39,21 @@ class Planning:
             )
         finally:
             progress.close()
+
+    def _unread(self, strategies: tuple[str, ...]) -> str:
+        """Options that were given and that none of `strategies` reads."""
+        asked, plain = self.settings[0], Settings()
+        given = {
+            "--rules": ("optimal", tuple(s.rules for s in self.settings) != (plain.rules,)),
+            "--on-chip": ("optimal", asked.on_chip is not None),
+            "--objective": ("optimal", asked.objective != plain.objective),
+            "--pair-rules": ("pairs", asked.pair_rules != plain.pair_rules),
+        }
+        return ", ".join(
+            option
+            for option, (reader, is_given) in given.items()
+            if is_given and reader not in strategies
+        )
 
 
 def planning_options(function: Callable[..., object]) -> Callable[..., object]:

@@ -117,7 +117,8 @@ def partition(
     The strategy `optimal` searches all partitions legal under `rules` (R0, A, B, T, M) and, where
     given, within `on_chip` bytes, for at most `seconds`; what is least is the traffic, or with the
     objective `seconds` the time on `device`. Other strategies read none of these; `Settings` has
-    more. Raises `InputError` for an unknown strategy, rules or objective.
+    more. The plan keeps `graph`, so that a notebook can show its figures. Raises `InputError` for
+    an unknown strategy, rules or objective.
 
     >>> from fuseline.graph import Builder, Kind, Role
     >>> build = Builder()
@@ -130,4 +131,5 @@ def partition(
     if strategy not in STRATEGIES:
         hint = did_you_mean(strategy, STRATEGIES) or f": one of {', '.join(STRATEGIES)}"
         raise InputError(f"unknown strategy '{strategy}'{hint}")
-    return STRATEGIES[strategy](graph, Settings(rules, on_chip, objective, device, seconds=seconds))
+    settings = Settings(rules, on_chip, objective, device, seconds=seconds)
+    return replace(STRATEGIES[strategy](graph, settings), graph=graph)

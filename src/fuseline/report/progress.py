@@ -25,7 +25,7 @@ class SearchProgress:
         if self._status is None:
             from rich.console import Console
 
-            self._status = Console(stderr=True).status("")
+            self._status = Console(stderr=True, force_jupyter=False).status("")
             self._status.start()
         self._status.update(f"searching: {count:,} {step}")
 

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 
+from fuseline.report.markdown import pipe_table
+
 
 def table(columns: Sequence[str], lines: Iterable[Sequence[str]], *, figures: int = 0) -> str:
-    r"""A Markdown table; its last `figures` columns are right-aligned.
+    r"""A Markdown table, its cells Markdown but for bars; the last `figures` columns are
+    right-aligned.
 
     >>> print(table(("model", "ops"), [("a|b", "1")], figures=1), end="")
     | model | ops |
@@ -14,9 +17,8 @@ def table(columns: Sequence[str], lines: Iterable[Sequence[str]], *, figures: in
     | a\|b | 1 |
     """
     texts = len(columns) - figures
-    rule = ["---"] * texts + ["---:"] * figures
-    rows = [columns, rule, *([cell.replace("|", "\\|") for cell in line] for line in lines)]
-    return "".join(f"| {' | '.join(row)} |\n" for row in rows)
+    cells = ([cell.replace("|", "\\|") for cell in line] for line in lines)
+    return pipe_table(columns, cells, [True] * texts + [False] * figures)
 
 
 def section(title: str, words: str, table_text: str = "") -> str:

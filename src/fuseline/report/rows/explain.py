@@ -9,7 +9,8 @@ from fuseline.errors import InputError, did_you_mean
 from fuseline.fusion.explain import Explanation, Remedy, explain, top_missed
 from fuseline.graph import OUTSIDE, Graph, Op
 from fuseline.plan import Plan
-from fuseline.report.rows import RefusalRow
+from fuseline.report.rows.data import RefusalRow
+from fuseline.report.rows.plans import refusal_row
 
 _LISTED = 5  # names that an error lists
 
@@ -99,16 +100,7 @@ def explanation_row(graph: Graph, plan: Plan, a: str, b: str) -> ExplanationRow:
         objection=said.objection,
         on_chip_bytes=said.on_chip_nbytes,
         neighbours=said.are_neighbours,
-        refusals=tuple(
-            RefusalRow(
-                graph.ops[refusal.producer].name,
-                graph.ops[refusal.consumer].name,
-                refusal.rule.value,
-                refusal.reason,
-                refusal.nbytes,
-            )
-            for refusal in said.refusals
-        ),
+        refusals=tuple(refusal_row(graph, refusal) for refusal in said.refusals),
         path=_names(graph, said.path),
         shared=said.shared,
         cycle=_names(graph, said.cycle),

@@ -80,7 +80,7 @@ def kernel_name(graph: Graph, group: Group) -> str:
     >>> kernel_name(graph, Group(0, (0,), UNFUSED)), kernel_name(graph, Group(0, (0,), "add_relu"))
     ('relu', 'add_relu')
     """
-    if group.pattern in (UNFUSED, METHOD_CALL):
+    if group.pattern in ("", UNFUSED, METHOD_CALL):
         return graph.ops[heaviest_op(graph, group)].target
     return group.pattern
 

@@ -128,16 +128,7 @@ def plan_row(graph: Graph, plan: Plan, price: PlanCost, target: Target | None = 
             for group in {found.group for found in violations}
             if group >= 0
         ),
-        refusals=tuple(
-            RefusalRow(
-                graph.ops[refusal.producer].name,
-                graph.ops[refusal.consumer].name,
-                refusal.rule.value,
-                refusal.reason,
-                refusal.nbytes,
-            )
-            for refusal in plan.refusals
-        ),
+        refusals=tuple(refusal_row(graph, refusal) for refusal in plan.refusals),
         members=tuple(
             _member(graph, group, group_cost, costliest, time.groups[place] if time else None)
             for place, (group, group_cost) in enumerate(zip(plan.groups, price.groups, strict=True))
@@ -147,6 +138,17 @@ def plan_row(graph: Graph, plan: Plan, price: PlanCost, target: Target | None = 
         memory=_memory(graph, plan, target),
         extra_launches=len(price.extras),
         extra_traffic_bytes=price.extra_nbytes,
+    )
+
+
+def refusal_row(graph: Graph, refusal: Refusal) -> RefusalRow:
+    """A refusal with names for ids."""
+    return RefusalRow(
+        graph.ops[refusal.producer].name,
+        graph.ops[refusal.consumer].name,
+        refusal.rule.value,
+        refusal.reason,
+        refusal.nbytes,
     )
 
 

@@ -84,24 +84,28 @@ def report_rows(
     if not plans:
         raise InputError("a report needs a plan: name a strategy")
     result = rows(graph, plans, version, target)
-    partitions = tuple(
-        PartitionRows(
-            plan=row,
-            headlines=headlines(row, result),
-            outline=outline(row.members),
-            edges=edge_rows(graph, plan),
-            ops=tuple(group.ops for group in plan.groups),
-            missed=missed_rows(graph, plan),
-        )
-        for plan, row in zip(plans, result.plans, strict=True)
-    )
+    partitions = []
+    for plan, row in zip(plans, result.plans, strict=True):
+        progress("plans looked at for missed fusions", len(partitions))
+        partitions.append(_partition(graph, plan, row, result))
     return ReportRows(
         result=result,
         ops=op_rows(graph),
-        partitions=partitions,
+        partitions=tuple(partitions),
         capacity=_capacity(graph, capacity_seconds, version, progress),
         assumptions=assumptions(result, target),
         device=_figures(target.device) if target else (),
+    )
+
+
+def _partition(graph: Graph, plan: Plan, row: PlanRow, result: Result) -> PartitionRows:
+    return PartitionRows(
+        plan=row,
+        headlines=headlines(row, result),
+        outline=outline(row.members),
+        edges=edge_rows(graph, plan),
+        ops=tuple(group.ops for group in plan.groups),
+        missed=missed_rows(graph, plan),
     )
 
 

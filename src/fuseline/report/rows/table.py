@@ -71,7 +71,7 @@ class Table:
             raise ValueError(f"table {self.name}: two columns of one name")
         for row in self.rows:
             if len(row) != len(self.columns):
-                raise ValueError(f"table {self.name}: {len(row)} values, {len(self.columns)} columns")
+                raise ValueError(f"table {self.name}: {len(row)} values, {len(names)} columns")
 
     def column(self, name: str) -> tuple[Value, ...]:
         """All values of one column, in order. Raises `ValueError` where there is none."""

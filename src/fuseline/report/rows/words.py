@@ -132,10 +132,10 @@ def assumptions(result: Result, target: Target | None) -> tuple[str, ...]:
         )
     if graph.folded_ops:
         count = sum(row.count for row in graph.folded_ops)
-        said.append(
-            f"{count_of(count, 'op')} that need no input run once, ahead of time: "
-            f"{giga(graph.folded_flops)} GFLOP of them are in the model's FLOPs and in no plan's."
-        )
+        once = f"{count_of(count, 'compute op')} that need no input run once, ahead of time"
+        if graph.folded_flops:
+            once += f"; their {giga(graph.folded_flops)} GFLOP are in the model's and in no plan's"
+        said.append(f"{once}.")
     if target is None:
         said.append(
             "No device was named: groups are in bands of FLOP/byte (50, 10, 1), not in seconds."

@@ -1,0 +1,203 @@
+"""`fuseline check`: hold models against budgets and a baseline, and fail where one is worse."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import click
+
+import fuseline
+from fuseline.budgets.amounts import parse_amount
+from fuseline.budgets.baseline import Baseline, load_baseline, save_baseline
+from fuseline.budgets.config import DEFAULT, IMPLIED, read_config
+from fuseline.budgets.document import Outcome, json_document, markdown
+from fuseline.budgets.entries import Entry, Planning, label_of
+from fuseline.budgets.measure import Measured, measure
+from fuseline.budgets.verdicts import check
+from fuseline.cli.options import Asked, capture_options, parse_shape
+from fuseline.cli.partition import check_writable, choose_strategies
+from fuseline.errors import InputError, did_you_mean
+from fuseline.files import write_bytes
+from fuseline.report.captures import Capturing
+from fuseline.report.rows.table import Measure
+from fuseline.report.steps import Steps
+
+_UNASKED = Asked(None, None, None, (), None, None, False, None)  # noqa: FBT003 - all unset
+
+
+@click.command()
+@click.argument("models", nargs=-1, metavar="[MODEL]...")
+@click.option("--config", metavar="FILE",
+              help=f"Models and budgets [default: {DEFAULT}, where it is there].")  # fmt: skip
+@click.option("--baseline", metavar="FILE",
+              help="Fail where a figure is worse than in FILE, and say what changed.")  # fmt: skip
+@click.option("--save-baseline", "save_path", metavar="FILE",
+              help="Write figures, graphs and groups to FILE (.json, .json.zst).")  # fmt: skip
+@click.option("--tolerance", metavar="PART",
+              help="How much worse than the baseline may pass, as 1% [default: 0].")  # fmt: skip
+@click.option("--json", "json_path", metavar="FILE", help="Write the outcome; - is stdout.")
+@click.option("--strategy", metavar="NAME", help="Of models that no file configures.")
+@click.option("--device", metavar="NAME|FILE", help="Likewise: what they are timed on.")
+@capture_options
+@click.pass_context
+def command(
+    context: click.Context,
+    *,
+    models: tuple[str, ...],
+    config: str | None,
+    baseline: str | None,
+    save_path: str | None,
+    tolerance: str | None,
+    json_path: str | None,
+    strategy: str | None,
+    device: str | None,
+    asked: Asked,
+) -> None:
+    """Measure models and hold them against their budgets (fuseline.toml) and against a baseline.
+
+    MODEL chooses among those that the configuration or the baseline names, by name or label; where
+    neither is there, it is what `partition` takes. Prints Markdown. Exits with 1 where a figure is
+    over budget or worse than the baseline, with 2 where a model cannot be measured.
+    """
+    check_writable(save_path)
+    check_writable(json_path)
+    kept = None if baseline is None else load_baseline(Path(baseline))
+    adhoc = _adhoc(strategy, device, asked)
+    entries, folder = _entries(models, config, kept, adhoc)
+    if tolerance is not None:
+        part = float(parse_amount(tolerance, Measure.FRACTION))
+        entries = tuple(replace(entry, tolerance=part, tolerances={}) for entry in entries)
+    measured, failed = _measure(entries, folder)
+    if save_path is not None:
+        _save(measured, failed, save_path)
+    if save_path is None or kept is not None:
+        outcome = _hold(measured, failed, kept, models)
+        _show(outcome, json_path)
+        if outcome.failed or not outcome.passes:
+            context.exit(2 if outcome.failed else 1)
+    elif failed:
+        context.exit(2)
+
+
+# --- what is checked --------------------------------------------------------------------------
+
+
+def _adhoc(strategy: str | None, device: str | None, asked: Asked) -> tuple[Capturing, Planning]:
+    """How a model is checked that no file configures."""
+    name = Planning().strategy if strategy is None else strategy
+    [chosen] = choose_strategies((name,)) if name != "all" else (None,)
+    if chosen is None:
+        raise InputError("a check is of one strategy: name it")
+    shapes = tuple(parse_shape(text) for text in asked.input_shapes)
+    capture = Capturing(
+        asked.via, asked.batch, asked.dtype, shapes, asked.seq_len, asked.decode, asked.train,
+        asked.attention,
+    )  # fmt: skip
+    return capture, Planning(chosen, device=device)
+
+
+def _entries(
+    models: Sequence[str],
+    config: str | None,
+    kept: Baseline | None,
+    adhoc: tuple[Capturing, Planning],
+) -> tuple[tuple[Entry, ...], Path]:
+    """What to check, and the folder that the files it names are relative to."""
+    path = Path(config) if config is not None else DEFAULT
+    if config is not None or path.is_file():
+        entries, where, folder = read_config(path), f"'{path}'", path.parent
+    elif kept is not None:
+        entries, where = tuple(each.entry for each in kept.entries), "the baseline"
+        folder = Path()
+    elif models:
+        capture, planning = adhoc
+        made = (
+            Entry(name, label_of(name, capture, planning), capture, planning, dict(IMPLIED))
+            for name in dict.fromkeys(models)
+        )
+        return tuple(made), Path()
+    else:
+        raise InputError(f"nothing to check: name a MODEL, or write {DEFAULT}")
+    if adhoc != (Capturing(), Planning()):
+        raise InputError(f"how models are captured and partitioned is in {where}: change it there")
+    return _chosen(entries, models, where), folder
+
+
+def _chosen(entries: tuple[Entry, ...], models: Sequence[str], where: str) -> tuple[Entry, ...]:
+    """Those that the words name, by label or name; all where there are none."""
+    known = {word for entry in entries for word in (entry.name, entry.label)}
+    for word in models:
+        if word not in known:
+            labels = ", ".join(f"'{entry.label}'" for entry in entries)
+            hint = did_you_mean(word, known) or f": one of {labels}"
+            raise InputError(f"{where} has no model '{word}'{hint}")
+    wanted = set(models) or known
+    return tuple(entry for entry in entries if {entry.name, entry.label} & wanted)
+
+
+# --- steps ------------------------------------------------------------------------------------
+
+
+def _measure(
+    entries: Sequence[Entry], folder: Path
+) -> tuple[tuple[Measured, ...], tuple[tuple[str, str], ...]]:
+    """Every model that can be measured; and the labels of those that cannot, with the reason."""
+    found, failed = [], []
+    with Steps() as steps:
+        for number, entry in enumerate(entries, 1):
+            said = f"checking {entry.label} ({number} of {len(entries)})"
+            steps.tell(said)
+            try:
+                found.append(
+                    measure(
+                        entry,
+                        folder,
+                        lambda step, count, said=said: steps.tell(f"{said}: {count:,} {step}"),
+                    )
+                )
+            except InputError as error:
+                if len(entries) == 1:
+                    raise
+                failed.append((entry.label, str(error)))
+                click.echo(f"error: {entry.label}: {error}", err=True)
+    return tuple(found), tuple(failed)
+
+
+def _save(measured: Sequence[Measured], failed: Sequence[tuple[str, str]], path: str) -> None:
+    if failed:
+        raise InputError(f"no baseline written: {failed[0][0]} could not be measured")
+    save_baseline(measured, Path(path), fuseline.__version__)
+    models = f"{len(measured)} model{'' if len(measured) == 1 else 's'}"
+    click.echo(f"{path}: {models}", err=True)
+
+
+def _hold(
+    measured: Sequence[Measured],
+    failed: tuple[tuple[str, str], ...],
+    kept: Baseline | None,
+    models: Sequence[str],
+) -> Outcome:
+    checked = tuple(
+        check(
+            each,
+            kept.find(each.entry.label) if kept else None,
+            has_baseline=kept is not None,
+        )
+        for each in measured
+    )
+    labels = {each.entry.label for each in measured} | {label for label, _ in failed}
+    left = [each.entry.label for each in kept.entries] if kept and not models else []
+    return Outcome(checked, failed, tuple(label for label in left if label not in labels))
+
+
+def _show(outcome: Outcome, json_path: str | None) -> None:
+    """Markdown on stdout; the JSON in a file, or alone on stdout."""
+    if json_path is not None:
+        document = json_document(outcome, fuseline.__version__)
+        if json_path == "-":
+            click.echo(document, nl=False)
+            return
+        write_bytes(Path(json_path), document)
+    click.echo(markdown(outcome), nl=False)

@@ -1,0 +1,227 @@
+"""The roofline: every kernel of a plan under the roof of a device, or over the intensity bands."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from fuseline.report.charts.labels import (
+    Datum,
+    Spec,
+    bottleneck_colour,
+    cut,
+    duration,
+    scaled,
+    tooltips,
+    with_data,
+)
+from fuseline.report.colours import SOFT
+from fuseline.report.rows.data import PlanRow
+from fuseline.report.rows.roofline import PointRow, RooflineChart, RoofRow, roofline_chart
+from fuseline.report.units import count_of, intensity
+
+if TYPE_CHECKING:
+    import altair as alt
+
+_HEIGHT = 380
+_TOOLTIP = (
+    "kernel", "module", "alike", "bottleneck", "bytes moved", "FLOPs", "other FLOPs", "FLOP/byte",
+    "time", "FLOP/s", "bytes/s", "unknown ops",
+)  # fmt: skip
+
+
+def roofline(plan: PlanRow) -> Spec:
+    """Each kernel a point at FLOP/byte and FLOP/s; its area is the bytes that it moves.
+
+    A point's `groups` are the ids of the kernels alike that it stands for, `group` is the first.
+    """
+    import altair as alt
+
+    chart = roofline_chart(plan)
+    top = chart.y_range[1]
+    layers = [*_strip(chart), *_bands(chart), *_roofs(chart), _points(chart), _halo(chart)]
+    drawn = alt.layer(*layers).properties(
+        width="container",
+        height=_HEIGHT,
+        title=alt.Title(_title(plan), subtitle=_subtitle(chart)),
+    )
+    return with_data(
+        drawn.add_params(alt.param(name="selected", value=None)),
+        points=[_point(point) for point in chart.points],
+        roofs=[
+            {"dtype": roof.dtype, "x": x, "y": y, "corner": place}
+            for roof in chart.roofs
+            for place, (x, y) in enumerate(roof.corners)
+        ],
+        ridges=[_ridge(roof) for roof in chart.roofs],
+        strip=[{"x": chart.x_range[0], "x2": chart.strip, "y": top}],
+        bands=[
+            {"name": band.name, "x": band.start, "x2": band.end, "y": top, "fill": SOFT[band.name]}
+            for band in chart.bands
+        ],
+    )
+
+
+def _title(plan: PlanRow) -> str:
+    return f"{plan.label} on {plan.device}" if plan.device else plan.label
+
+
+def _subtitle(chart: RooflineChart) -> list[str]:
+    first = f"{count_of(chart.kernels, 'kernel')}, each at its FLOPs a byte; area: bytes moved"
+    if chart.points:  # the first is the largest
+        first += f", at most {scaled(chart.points[0].total_bytes, 'B')} by kernels alike"
+    first += "."
+    if not chart.device:
+        first += " No device given: the bands of the intensity are behind them."
+    lines = [first]
+    if chart.without_flops:
+        what = f"{chart.without_flops} without a contraction in the strip on the left"
+        place = ", as far below the bandwidth roof as their bytes/s are below the device's"
+        lines.append(f"{what}{place if chart.device else ''}.")
+    if chart.left_out:
+        lines.append(f"{count_of(chart.left_out, 'kernel')} of no op left out.")
+    return lines
+
+
+def _point(point: PointRow) -> Datum:
+    return {
+        "group": point.groups[0],
+        "groups": list(point.groups),
+        "x": point.x,
+        "y": point.y,
+        "total_bytes": point.total_bytes,
+        "bottleneck": point.bottleneck,
+        "kernel": cut(point.label),
+        "module": cut(point.module),
+        "alike": len(point.groups),
+        "bytes moved": f"{point.traffic_bytes:,}",
+        "FLOPs": f"{point.flops:,}",
+        "other FLOPs": f"{point.other_flops:,}",
+        "FLOP/byte": intensity(point.arithmetic_intensity),
+        "time": duration(point.seconds),
+        "FLOP/s": scaled(point.flops_per_second, "FLOP/s") if point.flops_per_second else "-",
+        "bytes/s": scaled(point.bytes_per_second, "B/s") if point.bytes_per_second else "-",
+        "unknown ops": point.unknown_ops,
+    }
+
+
+def _ridge(roof: RoofRow) -> Datum:
+    rate, ridge = scaled(roof.flops_per_second, "FLOP/s"), f"{roof.ridge_point:.3g} FLOP/byte"
+    return {
+        "x": roof.ridge_point,
+        "y": roof.flops_per_second,
+        "end": roof.corners[2][0],
+        "label": f"{roof.dtype}: {rate}",
+        "roof": f"{roof.dtype}, {roof.how}",
+        "peak": rate,
+        "ridge": ridge,
+    }
+
+
+def _x(chart: RooflineChart, field: str = "x") -> alt.X:
+    import altair as alt
+
+    ticks = _decades(chart.strip or chart.x_range[0], chart.x_range[1])
+    return (
+        alt.X(f"{field}:Q", title="FLOPs of contractions / bytes moved  [FLOP/byte]")
+        .scale(type="log", domain=list(chart.x_range), nice=False)
+        .axis(values=ticks, format="~g")
+    )
+
+
+def _y(chart: RooflineChart, field: str = "y") -> alt.Y:
+    import altair as alt
+
+    title = "FLOPs / predicted time  [FLOP/s]" if chart.device else "bytes moved"
+    return (
+        alt.Y(f"{field}:Q", title=title)
+        .scale(type="log", domain=list(chart.y_range), nice=False)
+        .axis(values=_decades(*chart.y_range), format="~s")
+    )
+
+
+def _decades(low: float, high: float) -> list[float]:
+    """Powers of ten for an axis."""
+    return [10.0**power for power in range(-30, 31) if low <= 10.0**power <= high]
+
+
+def _points(chart: RooflineChart) -> alt.Chart:
+    import altair as alt
+
+    chosen = "indexof(datum.groups, selected) >= 0"
+    return (
+        alt.Chart(alt.NamedData("points"))
+        .mark_point(filled=True, cursor="pointer", clip=True)
+        .encode(
+            x=_x(chart),
+            y=_y(chart),
+            size=alt.Size("total_bytes:Q").scale(range=[20, 900]).legend(None),
+            color=bottleneck_colour(point.bottleneck for point in chart.points),
+            opacity=alt.when(f"selected === null || {chosen}")
+            .then(alt.value(0.75))
+            .otherwise(alt.value(0.25)),
+            tooltip=tooltips(_TOOLTIP),
+        )
+    )
+
+
+def _halo(chart: RooflineChart) -> alt.Chart:
+    """A ring around the point of the selected group."""
+    import altair as alt
+
+    return (
+        alt.Chart(alt.NamedData("points"))
+        .transform_filter("indexof(datum.groups, selected) >= 0")
+        .mark_point(style="halo", clip=True)
+        .encode(x=_x(chart), y=_y(chart))
+    )
+
+
+def _strip(chart: RooflineChart) -> list[alt.Chart]:
+    """The strip of the kernels without a contraction, and what it is."""
+    import altair as alt
+
+    if chart.strip is None:
+        return []
+    data = alt.NamedData("strip")
+    shade = alt.Chart(data).mark_rect(style="shade").encode(x=_x(chart), x2="x2:Q")
+    words = alt.Chart(data).mark_text(
+        style="note", text="no contraction", baseline="top", align="left", dx=4, dy=4
+    )
+    return [shade, words.encode(x=_x(chart), y=_y(chart))]
+
+
+def _bands(chart: RooflineChart) -> list[alt.Chart]:
+    """The bands of the intensity, behind everything."""
+    import altair as alt
+
+    if not chart.bands:
+        return []
+    data = alt.NamedData("bands")
+    colour = alt.Color("fill:N").scale(None)
+    shade = alt.Chart(data).mark_rect(opacity=0.16)
+    words = alt.Chart(data).mark_text(style="note", baseline="top", align="left", dx=4, dy=4)
+    return [
+        shade.encode(x=_x(chart), x2="x2:Q", color=colour),
+        words.encode(x=_x(chart), y=_y(chart), text="name:N"),
+    ]
+
+
+def _roofs(chart: RooflineChart) -> list[alt.Chart]:
+    """Roofs, the points where they bend, and how high they are."""
+    import altair as alt
+
+    if not chart.roofs:
+        return []
+    lines = (
+        alt.Chart(alt.NamedData("roofs"))
+        .mark_line(style="roof", clip=True)
+        .encode(x=_x(chart), y=_y(chart), detail="dtype:N", order="corner:Q")
+    )
+    ridges = alt.Chart(alt.NamedData("ridges"))
+    dots = ridges.mark_point(style="ridge").encode(
+        x=_x(chart), y=_y(chart), tooltip=tooltips(("roof", "peak", "ridge"))
+    )
+    words = ridges.mark_text(style="label", align="right", baseline="bottom", dx=-4, dy=-5).encode(
+        x=_x(chart, "end"), y=_y(chart), text="label:N"
+    )
+    return [lines, dots, words]

@@ -1,0 +1,230 @@
+"""Models x strategies x rules x devices x dtypes x batches -> a `Comparison`.
+
+One capture for each model, batch, dtype and frontend feeds every strategy and device; a plan that
+does not depend on the device is made once for all of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from itertools import product
+
+from fuseline.costs import cost, memory_fit
+from fuseline.errors import InputError, did_you_mean
+from fuseline.fusion import STRATEGIES, Settings
+from fuseline.graph import Graph
+from fuseline.hardware import Device, load_device
+from fuseline.plan import Plan
+from fuseline.report.captures import Capturing, graph_of, is_graph_file, matching_models
+from fuseline.report.rows import PlanRow, Target, plan_row, rows
+from fuseline.report.rows.comparison import Comparison, Way
+from fuseline.report.rows.device import memory_row
+from fuseline.report.saved_results import is_result_file, ways_of_result
+from fuseline.report.steps import Steps
+
+
+@dataclass(frozen=True, slots=True)
+class Planned:
+    """Strategies, a setting for each rung of the rules, and the devices plans are timed on (none:
+    not timed).
+    """
+
+    strategies: tuple[str, ...]
+    settings: tuple[Settings, ...] = (Settings(),)
+    targets: tuple[Target, ...] = ()
+
+    def jobs(self) -> tuple[tuple[str, Settings], ...]:
+        """Every strategy with its settings: `optimal` once for each rung, others once."""
+        return tuple(
+            (strategy, setting)
+            for strategy in self.strategies
+            for setting in (self.settings if strategy == "optimal" else self.settings[:1])
+        )
+
+
+AS_IT_COMES = Capturing()
+"""Everything left to the model, as for what is captured already."""
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """A graph, or what names one; `how` is how it is to be captured."""
+
+    model: str | Graph
+    how: Capturing = AS_IT_COMES
+
+    @property
+    def name(self) -> str:
+        """How it is called in progress and errors."""
+        model = self.model if isinstance(self.model, str) else self.model.source.name
+        told = (f"batch {self.how.batch}" if self.how.batch else None, self.how.dtype, self.how.via)
+        return ", ".join(filter(None, (model, *told)))
+
+
+def compare(
+    models: str | Graph | Sequence[str | Graph],
+    strategies: str | Sequence[str] = ("fusion",),
+    *,
+    rules: str | Sequence[str] = ("T",),
+    devices: str | Device | Sequence[str | Device] = (),
+    dtypes: str | Sequence[str | None] = (None,),
+    batches: int | Sequence[int | None] = (None,),
+    via: str | Sequence[str] = ("record",),
+    seq_len: int | None = None,
+    decode: int | None = None,
+    attention: str = "fused",
+    against: str | None = None,
+    sort: str | None = None,
+) -> Comparison:
+    """Every model under every strategy, on every device, in every dtype and batch, side by side.
+
+    Args:
+        models: names as `capture` takes them, patterns of them (`resnet*`), saved graphs or result
+            files by path, or graphs.
+        strategies: names of `STRATEGIES`, or `all`.
+        rules: rungs of the ladder that `optimal` searches under.
+        devices: names of `DEVICES`, device files, or devices; none: nothing is timed.
+        dtypes: floating-point dtypes to capture in; None leaves it to the model.
+        batches: batch sizes to capture at.
+        via: frontends.
+        seq_len: tokens of a sequence, for models that take sequences.
+        decode: the step that makes one token after this many cached ones.
+        attention: `fused` or `decomposed`.
+        against: what changes are counted from: a way's number, or a value such as `unfused`.
+        sort: the figure to sort by, or `none`.
+
+    Raises:
+        InputError: a name that is none, or a model that cannot be captured.
+
+    >>> from fuseline.graph import Builder, Kind, Role
+    >>> build = Builder()
+    >>> x = build.tensor("x", (4, 4), role=Role.INPUT)
+    >>> y = build.op("act", Kind.RELU, inputs=[x], shape=(4, 4), target="ReLU")
+    >>> z = build.op("drop", Kind.DROPOUT, inputs=[y], shape=(4, 4), target="Dropout")
+    >>> table = compare(build.finish([z]), ["unfused", "fusion"]).table(["strategy", "launches"])
+    >>> table.rows
+    (('fusion', 1), ('unfused', 2))
+    """
+    targets = tuple(
+        Target(device if isinstance(device, Device) else load_device(device))
+        for device in _several(devices)
+    )
+    settings = tuple(Settings(rules=name) for name in _several(rules))
+    planned = Planned(chosen_strategies(_several(strategies)), settings, targets)
+    how = tuple(
+        Capturing(
+            None if each == "record" else each, batch, dtype, (), seq_len, decode,
+            attention=None if attention == "fused" else attention,
+        )
+        for each, dtype, batch in product(_several(via), _several(dtypes), _several(batches))
+    )  # fmt: skip
+    with Steps() as steps:
+        ways = tuple(find_ways(subjects_of(_several(models), how), planned, steps.tell))
+    return Comparison(ways, against, sort)
+
+
+def _several(value: object) -> tuple:
+    """One value, or several, as a tuple."""
+    one = isinstance(value, str | int | Graph | Device) or not isinstance(value, Iterable)
+    return (value,) if one else tuple(value)
+
+
+def chosen_strategies(names: Sequence[str]) -> tuple[str, ...]:
+    """The strategies named, `all` being every one. Raises `InputError` for an unknown one.
+
+    >>> chosen_strategies(["tvm", "unfused", "tvm"])
+    ('tvm', 'unfused')
+    """
+    if "all" in names:
+        return tuple(STRATEGIES)
+    for name in names:
+        if name not in STRATEGIES:
+            known = (*STRATEGIES, "all")
+            hint = did_you_mean(name, known) or f": one of {', '.join(known)}"
+            raise InputError(f"unknown strategy '{name}'{hint}")
+    return tuple(dict.fromkeys(names))
+
+
+def subjects_of(models: Sequence[str | Graph], how: Sequence[Capturing]) -> tuple[Subject, ...]:
+    """Every model, patterns spelled out, in every way it is to be captured. Graphs are captured
+    already: once each, and refused where `how` asks something of them.
+    """
+    found = []
+    for model in models:
+        names = matching_models(model) if isinstance(model, str) else (model,)
+        for name in names:
+            fixed = not isinstance(name, str) or is_graph_file(name)
+            if fixed and any(each != AS_IT_COMES for each in how):
+                named = name if isinstance(name, str) else name.source.name
+                raise InputError(f"'{named}' is a saved graph: how it was captured is fixed")
+            found += [Subject(name)] if fixed else [Subject(name, each) for each in how]
+    return tuple(dict.fromkeys(found))
+
+
+def find_ways(
+    subjects: Iterable[Subject],
+    planned: Planned,
+    tell: Callable[[str], None],
+    failed: Callable[[str], None] | None = None,
+) -> Iterator[Way]:
+    """Capture, partition and price, way by way; `tell` hears what is being done.
+
+    A model that cannot be captured or partitioned ends it with an `InputError`; or, where there is
+    a `failed`, that hears of it, and the others go on.
+    """
+    for subject in subjects:
+        try:
+            yield from _ways_of(subject, planned, tell)
+        except InputError as error:
+            if failed is None:
+                raise
+            failed(f"{subject.name}: {error}")
+
+
+def _ways_of(subject: Subject, planned: Planned, tell: Callable[[str], None]) -> Iterator[Way]:
+    tell(f"capturing {subject.name}")
+    asked, graph = subject.name, subject.model
+    if isinstance(graph, str):
+        asked = graph
+        if is_result_file(graph):
+            yield from ways_of_result(graph)
+            return
+        graph = graph_of(graph, subject.how)
+    known = rows(graph, (), "")
+    for strategy, setting in planned.jobs():
+        said = f"{subject.name}: {strategy}"
+        tell(said)
+        told = replace(setting, progress=partial(_tell_search, tell, said))
+        for row, plan in _priced(graph, strategy, told, planned.targets):
+            memory = row.memory
+            if memory is None and not plan.is_cover:
+                memory = memory_row(memory_fit(graph, plan))
+            yield Way(asked, known.model, known.graph, totals(row), memory)
+
+
+def _tell_search(tell: Callable[[str], None], said: str, step: str, count: int) -> None:
+    tell(f"{said}, {count:,} {step}")
+
+
+def _priced(
+    graph: Graph, strategy: str, setting: Settings, targets: Sequence[Target]
+) -> Iterator[tuple[PlanRow, Plan]]:
+    """The plan on each device, made anew only where the device decides what it is."""
+    made: Plan | None = None
+    for target in targets or (None,):
+        if made is None or _depends_on_device(strategy, setting):
+            device = target.device if target else None
+            made = STRATEGIES[strategy](graph, replace(setting, device=device))
+        yield plan_row(graph, made, cost(graph, made), target), made
+
+
+def _depends_on_device(strategy: str, setting: Settings) -> bool:
+    """Inductor's limits are a device's, and seconds are on one."""
+    return strategy == "inductor" or (strategy == "optimal" and setting.objective == "seconds")
+
+
+def totals(row: PlanRow) -> PlanRow:
+    """A plan's totals: without its groups and refusals, which a comparison does not show."""
+    return replace(row, patterns=(), refusals=(), members=())
