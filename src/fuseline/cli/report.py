@@ -168,7 +168,7 @@ def _width() -> int:
 def _write(path: str, files: dict[str, bytes]) -> None:
     """The file asked for, and those that belong beside it: `a.explorer.json`, `a.bytes.json`."""
     if path == _STDOUT:
-        click.get_binary_stream("stdout").write(files[""])
+        click.echo(files[""], nl=False)
         return
     for ending, content in files.items():
         place = Path(path)
