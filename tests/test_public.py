@@ -11,7 +11,7 @@ import fuseline
 def test_the_public_names() -> None:
     assert set(fuseline.__all__) == {
         "DEVICES", "STRATEGIES", "Call", "Device", "Graph", "InputError", "OpClass", "Plan",
-        "__version__", "capture", "cost", "execute", "load", "load_device", "partition",
+        "__version__", "capture", "compare", "cost", "execute", "load", "load_device", "partition",
         "register_op", "save",
     }  # fmt: skip
     assert all(hasattr(fuseline, name) for name in fuseline.__all__)

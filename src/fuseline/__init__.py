@@ -17,6 +17,7 @@ from fuseline.graph import Graph, OpClass, load, save
 from fuseline.hardware import DEVICES, Device, load_device
 from fuseline.plan import Plan
 from fuseline.report import notebook as _notebook  # noqa: F401 - plans show themselves by it
+from fuseline.report.compare import compare
 
 if TYPE_CHECKING:
     from torch import nn
@@ -36,6 +37,7 @@ __all__ = [
     "Plan",
     "__version__",
     "capture",
+    "compare",
     "cost",
     "execute",
     "load",

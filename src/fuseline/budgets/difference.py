@@ -13,7 +13,7 @@ from enum import Enum
 
 from fuseline.budgets.matching import Likeness, Match, Matching, match_ops
 from fuseline.budgets.priced import Priced, PricedGroup
-from fuseline.graph import Graph
+from fuseline.graph import Graph, Op
 
 BESIDES = "(kernels besides the groups)"
 """The module of kernels that compute no op of the graph."""
@@ -205,12 +205,20 @@ def _names(graph: Graph, ops: Iterable[int]) -> tuple[str, ...]:
 
 
 def _module(old: _Side, new: _Side) -> str:
-    """The module all of it is in: of the ops that came or went, where there are any."""
-    paths = [side.graph.ops[op].module_path for side in (old, new) for op in side.alone]
-    if not paths:
+    """The module all of it is in: of the ops that came or went, where there are any. Where only the
+    model itself holds all of it, the module of the op that holds and names the most bytes.
+    """
+    ops = [(side.graph, side.graph.ops[op]) for side in (old, new) for op in side.alone]
+    if not ops:
         side = new if new.groups else old
-        paths = [side.graph.ops[op].module_path for op in side.ops]
-    return common_path(paths)
+        ops = [(side.graph, side.graph.ops[op]) for op in side.ops]
+    common = common_path([op.module_path for _, op in ops])
+    return common or max(ops, key=lambda found: _weight(*found))[1].module_path
+
+
+def _weight(graph: Graph, op: Op) -> int:
+    tensors = (*op.inputs, *op.parameters, *op.outputs)
+    return sum(graph.tensors[tensor].nbytes for tensor in tensors)
 
 
 def common_path(paths: Sequence[str]) -> str:

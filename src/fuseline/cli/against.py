@@ -11,10 +11,10 @@ import click
 
 import fuseline
 from fuseline.cli.options import Asked, capture_options, source_model
-from fuseline.cli.partition import check_writable, choose_strategies
+from fuseline.cli.partition import check_writable
 from fuseline.errors import InputError, did_you_mean
 from fuseline.files import write_bytes
-from fuseline.fusion import partition
+from fuseline.fusion import choose_strategies, partition
 from fuseline.graph import Graph
 from fuseline.plan import Plan
 from fuseline.report.rows import Result, rows

@@ -17,9 +17,10 @@ from fuseline.budgets.entries import Entry, Planning, label_of
 from fuseline.budgets.measure import Measured, measure
 from fuseline.budgets.verdicts import check
 from fuseline.cli.options import Asked, capture_options, parse_shape
-from fuseline.cli.partition import check_writable, choose_strategies
+from fuseline.cli.partition import check_writable
 from fuseline.errors import InputError, did_you_mean
 from fuseline.files import write_bytes
+from fuseline.fusion import choose_strategies
 from fuseline.report.captures import Capturing
 from fuseline.report.rows.table import Measure
 from fuseline.report.steps import Steps
@@ -106,23 +107,22 @@ def _entries(
 ) -> tuple[tuple[Entry, ...], Path]:
     """What to check, and the folder that the files it names are relative to."""
     path = Path(config) if config is not None else DEFAULT
+    is_asked = adhoc != (Capturing(), Planning())
     if config is not None or path.is_file():
-        entries, where, folder = read_config(path), f"'{path}'", path.parent
-    elif kept is not None:
-        entries, where = tuple(each.entry for each in kept.entries), "the baseline"
-        folder = Path()
-    elif models:
-        capture, planning = adhoc
-        made = (
-            Entry(name, label_of(name, capture, planning), capture, planning, dict(IMPLIED))
-            for name in dict.fromkeys(models)
-        )
-        return tuple(made), Path()
-    else:
+        if is_asked:
+            raise InputError(f"how models are captured and partitioned is in '{path}'")
+        return _chosen(read_config(path), models, f"'{path}'"), path.parent
+    if kept is not None and not (is_asked and models):
+        entries = tuple(each.entry for each in kept.entries)
+        return _chosen(entries, models, "the baseline"), Path()
+    if not models:
         raise InputError(f"nothing to check: name a MODEL, or write {DEFAULT}")
-    if adhoc != (Capturing(), Planning()):
-        raise InputError(f"how models are captured and partitioned is in {where}: change it there")
-    return _chosen(entries, models, where), folder
+    capture, planning = adhoc
+    made = (
+        Entry(name, label_of(name, capture, planning), capture, planning, dict(IMPLIED))
+        for name in dict.fromkeys(models)
+    )
+    return tuple(made), Path()
 
 
 def _chosen(entries: tuple[Entry, ...], models: Sequence[str], where: str) -> tuple[Entry, ...]:

@@ -10,10 +10,10 @@ from itertools import product
 import click
 
 from fuseline.cli.options import parse_shape
-from fuseline.cli.partition import choose_strategies
+from fuseline.cli.planning import say_unread
 from fuseline.cli.sizes import parse_size
 from fuseline.errors import InputError
-from fuseline.fusion import STRATEGIES, Settings
+from fuseline.fusion import STRATEGIES, Settings, choose_strategies
 from fuseline.hardware import load_device
 from fuseline.report.captures import Capturing
 from fuseline.report.compare import Planned
@@ -103,6 +103,7 @@ def plans_options(function: Command) -> Command:
         )
         settings = tuple(replace(first, rules=name) for name in dict.fromkeys(rules))
         planned = Planned(choose_strategies(strategies), settings, targets)
+        say_unread(settings, planned.strategies)
         return function(planned=planned, **others)
 
     command: Command = gathered

@@ -11,14 +11,13 @@ from typing import TYPE_CHECKING, TypeVar
 import click
 
 from fuseline.errors import InputError
-from fuseline.frontends import ATTENTIONS, VIAS, capture, check_via
-from fuseline.frontends.sources.zoos import is_transformers_config
-from fuseline.graph import Graph, load
+from fuseline.frontends import check_via
+from fuseline.graph import Graph
+from fuseline.report.captures import Capturing, graph_of, is_graph_file
 
 if TYPE_CHECKING:
     from fuseline.frontends.sources.sourced import Sourced
 
-_GRAPH_FILES = (".json", ".zst")
 Command = TypeVar("Command", bound=Callable[..., object])
 
 
@@ -105,30 +104,19 @@ def parse_shape(text: str) -> tuple[int, ...]:
 
 def find_graph(model: str, asked: Asked) -> Graph:
     """A saved graph where `model` names a graph file, else a fresh capture."""
-    shapes = tuple(parse_shape(text) for text in asked.input_shapes)
-    if asked.via is not None:
-        check_via(asked.via)
-    path = Path(model)
-    if path.suffix not in _GRAPH_FILES or is_transformers_config(path):
-        return capture(
-            model,
-            via=asked.via or VIAS[0],
-            batch=asked.batch,
-            dtype=asked.dtype,
-            input_shapes=shapes,
-            seq_len=asked.seq_len,
-            decode=asked.decode,
-            train=asked.train,
-            attention=asked.attention or ATTENTIONS[0],
-        )
-    if asked != Asked(None, None, None, (), None, None, False, None):  # noqa: FBT003 - all unset
-        raise InputError(f"'{model}' is a saved graph: how it was captured is fixed")
-    try:
-        return load(path)
-    except InputError as error:
-        if path.suffix != ".json" or "is not a graph file" not in str(error):
-            raise
-        raise InputError(f"{error}; nor a transformers config.json: no 'model_type'") from error
+    return graph_of(
+        model,
+        Capturing(
+            asked.via,
+            asked.batch,
+            asked.dtype,
+            tuple(parse_shape(text) for text in asked.input_shapes),
+            asked.seq_len,
+            asked.decode,
+            asked.train,
+            asked.attention,
+        ),
+    )
 
 
 def source_model(model: str, asked: Asked) -> Sourced:
@@ -139,9 +127,8 @@ def source_model(model: str, asked: Asked) -> Sourced:
     from fuseline.frontends.sources.find import find_model
     from fuseline.frontends.sources.sourced import Options
 
-    path = Path(model)
-    is_graph = path.suffix in _GRAPH_FILES and not is_transformers_config(path)
-    if is_graph or path.suffix == ".pt2":
+    is_graph = is_graph_file(model)
+    if is_graph or Path(model).suffix == ".pt2":
         what = "a saved graph" if is_graph else "an exported program"
         raise InputError(f"'{model}' is {what} and holds no code to run: name the model it is of")
     if asked.via is not None:

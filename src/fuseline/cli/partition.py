@@ -10,9 +10,9 @@ import click
 import fuseline
 from fuseline.cli.options import Asked, capture_options, find_graph, section_options
 from fuseline.cli.planning import Planning, planning_options
-from fuseline.errors import InputError, did_you_mean
+from fuseline.errors import InputError
 from fuseline.files import write_bytes
-from fuseline.fusion import STRATEGIES
+from fuseline.fusion import STRATEGIES, choose_strategies
 from fuseline.graph import Graph
 from fuseline.report.rows import Result, rows
 from fuseline.report.rows.explain import (
@@ -105,18 +105,6 @@ def command(
     check_writable(json_path)
     graph = find_graph(model, asked)
     show(graph, wanted, sections, json_path, planning=planning, changes=asked_changes)
-
-
-def choose_strategies(names: tuple[str, ...]) -> tuple[str, ...]:
-    """The strategies named, `all` being every one; an unknown one is refused here."""
-    if "all" in names:
-        return tuple(STRATEGIES)
-    for name in names:
-        if name not in STRATEGIES:
-            known = (*STRATEGIES, "all")
-            hint = did_you_mean(name, known) or f": one of {', '.join(known)}"
-            raise InputError(f"unknown strategy '{name}'{hint}")
-    return tuple(dict.fromkeys(names))
 
 
 def check_writable(path: str | None) -> None:

@@ -8,10 +8,10 @@ import click
 
 from fuseline.cli import start
 from fuseline.cli.options import section_options
-from fuseline.cli.partition import Sections, choose_strategies, show
+from fuseline.cli.partition import Sections, show
 from fuseline.cli.planning import Planning
 from fuseline.frontends import capture
-from fuseline.fusion import Settings
+from fuseline.fusion import Settings, choose_strategies
 
 DOCUMENTED = ("unfused", "fusion")
 """The strategies that the document's `all` compares."""

@@ -27,8 +27,7 @@ class Planning:
 
     def plans(self, graph: Graph, strategies: tuple[str, ...]) -> tuple[Plan, ...]:
         """A plan by each strategy; `optimal` once for each rung. Says what none of them reads."""
-        if unread := self._unread(strategies):
-            click.echo(f"note: {unread}: no strategy here reads it", err=True)
+        say_unread(self.settings, strategies)
         progress = SearchProgress()
         settings = tuple(replace(setting, progress=progress.tell) for setting in self.settings)
         try:
@@ -40,20 +39,23 @@ class Planning:
         finally:
             progress.close()
 
-    def _unread(self, strategies: tuple[str, ...]) -> str:
-        """Options that were given and that none of `strategies` reads."""
-        asked, plain = self.settings[0], Settings()
-        given = {
-            "--rules": ("optimal", tuple(s.rules for s in self.settings) != (plain.rules,)),
-            "--on-chip": ("optimal", asked.on_chip is not None),
-            "--objective": ("optimal", asked.objective != plain.objective),
-            "--pair-rules": ("pairs", asked.pair_rules != plain.pair_rules),
-        }
-        return ", ".join(
-            option
-            for option, (reader, is_given) in given.items()
-            if is_given and reader not in strategies
-        )
+
+def say_unread(settings: tuple[Settings, ...], strategies: tuple[str, ...]) -> None:
+    """Name, on stderr, the options that were given and that none of `strategies` reads."""
+    asked, plain = settings[0], Settings()
+    given = {
+        "--rules": ("optimal", tuple(s.rules for s in settings) != (plain.rules,)),
+        "--on-chip": ("optimal", asked.on_chip is not None),
+        "--objective": ("optimal", asked.objective != plain.objective),
+        "--pair-rules": ("pairs", asked.pair_rules != plain.pair_rules),
+    }
+    unread = [
+        option
+        for option, (reader, is_given) in given.items()
+        if is_given and reader not in strategies
+    ]
+    if unread:
+        click.echo(f"note: {', '.join(unread)}: no strategy here reads it", err=True)
 
 
 def planning_options(function: Callable[..., object]) -> Callable[..., object]:

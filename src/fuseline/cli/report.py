@@ -9,10 +9,11 @@ import click
 
 import fuseline
 from fuseline.cli import options
-from fuseline.cli.partition import check_writable, choose_strategies
+from fuseline.cli.partition import check_writable
 from fuseline.cli.planning import Planning, planning_options
 from fuseline.errors import InputError, did_you_mean
 from fuseline.files import write_bytes
+from fuseline.fusion import choose_strategies
 from fuseline.report.formats import (
     CHARTS,
     FORMATS,

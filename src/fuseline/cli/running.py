@@ -11,15 +11,15 @@ from typing import TYPE_CHECKING
 import click
 
 from fuseline.cli.options import Asked, capture_options, parse_shape
-from fuseline.cli.partition import check_writable, choose_strategies
+from fuseline.cli.partition import check_writable
 from fuseline.cli.planning import Planning, planning_options
 from fuseline.cli.running_rows import Measured, lay_out
 from fuseline.errors import InputError, did_you_mean
 from fuseline.files import write_bytes
 from fuseline.frontends import ATTENTIONS, VIAS, check_via
-from fuseline.frontends.sources.zoos import is_transformers_config
-from fuseline.fusion import STRATEGIES
+from fuseline.fusion import STRATEGIES, choose_strategies
 from fuseline.plan import Plan
+from fuseline.report.captures import is_graph_file
 from fuseline.report.rows.run import RunResult, encode_run
 
 if TYPE_CHECKING:
@@ -147,7 +147,7 @@ def check_has_code(model: str) -> None:
             f"'{model}' is an exported program, read as data and never run: name the model "
             "(NAME, timm/NAME, hf/FAMILY, FILE.py:FACTORY)"
         )
-    if path.suffix in {".json", ".zst"} and not is_transformers_config(path):
+    if is_graph_file(model):
         raise InputError(
             f"'{model}' is a saved graph: it holds no code to run; name the model (NAME, "
             "timm/NAME, hf/FAMILY, FILE.py:FACTORY)"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 from typing import Protocol
 
@@ -99,6 +100,24 @@ STRATEGIES: dict[str, Strategy] = {
     "optimal": optimal,
 }
 """Name -> strategy, in the order `--strategy all` shows them."""
+
+
+def choose_strategies(names: Iterable[str]) -> tuple[str, ...]:
+    """The strategies named, each once, `all` being every one. Raises `InputError` for an unknown
+    one, with the nearest.
+
+    >>> choose_strategies(["tvm", "unfused", "tvm"])
+    ('tvm', 'unfused')
+    """
+    chosen = tuple(dict.fromkeys(names))
+    if "all" in chosen:
+        return tuple(STRATEGIES)
+    for name in chosen:
+        if name not in STRATEGIES:
+            known = (*STRATEGIES, "all")
+            hint = did_you_mean(name, known) or f": one of {', '.join(known)}"
+            raise InputError(f"unknown strategy '{name}'{hint}")
+    return chosen
 
 
 def partition(

@@ -62,7 +62,12 @@ def graph_of(model: str, how: Capturing) -> Graph:
         )
     if how != Capturing():
         raise InputError(f"'{model}' is a saved graph: how it was captured is fixed")
-    return load(model)
+    try:
+        return load(model)
+    except InputError as error:
+        if Path(model).suffix != ".json" or "is not a graph file" not in str(error):
+            raise
+        raise InputError(f"{error}; nor a transformers config.json: no 'model_type'") from error
 
 
 def matching_models(word: str) -> tuple[str, ...]:

@@ -12,8 +12,8 @@ from functools import partial
 from itertools import product
 
 from fuseline.costs import cost, memory_fit
-from fuseline.errors import InputError, did_you_mean
-from fuseline.fusion import STRATEGIES, Settings
+from fuseline.errors import InputError
+from fuseline.fusion import STRATEGIES, Settings, choose_strategies
 from fuseline.graph import Graph
 from fuseline.hardware import Device, load_device
 from fuseline.plan import Plan
@@ -112,7 +112,7 @@ def compare(
         for device in _several(devices)
     )
     settings = tuple(Settings(rules=name) for name in _several(rules))
-    planned = Planned(chosen_strategies(_several(strategies)), settings, targets)
+    planned = Planned(choose_strategies(_several(strategies)), settings, targets)
     how = tuple(
         Capturing(
             None if each == "record" else each, batch, dtype, (), seq_len, decode,
@@ -129,22 +129,6 @@ def _several(value: object) -> tuple:
     """One value, or several, as a tuple."""
     one = isinstance(value, str | int | Graph | Device) or not isinstance(value, Iterable)
     return (value,) if one else tuple(value)
-
-
-def chosen_strategies(names: Sequence[str]) -> tuple[str, ...]:
-    """The strategies named, `all` being every one. Raises `InputError` for an unknown one.
-
-    >>> chosen_strategies(["tvm", "unfused", "tvm"])
-    ('tvm', 'unfused')
-    """
-    if "all" in names:
-        return tuple(STRATEGIES)
-    for name in names:
-        if name not in STRATEGIES:
-            known = (*STRATEGIES, "all")
-            hint = did_you_mean(name, known) or f": one of {', '.join(known)}"
-            raise InputError(f"unknown strategy '{name}'{hint}")
-    return tuple(dict.fromkeys(names))
 
 
 def subjects_of(models: Sequence[str | Graph], how: Sequence[Capturing]) -> tuple[Subject, ...]:

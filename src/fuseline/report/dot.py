@@ -82,11 +82,12 @@ def _title(drawn: Picture, plan: PlanRow, model: str) -> str:
         extra = count_of(plan.extra_launches, "kernel")
         moved = scaled(plan.extra_traffic_bytes, "B")
         lines.append(_faint(f"{extra} of no op, {moved}: not drawn"))
-    lines += [
-        f'<FONT POINT-SIZE="15" COLOR="{SOFT[name]}">■</FONT> '
+    legend = [
+        f'<FONT POINT-SIZE="13" COLOR="{SOFT[name]}">■</FONT> '
         + _faint(f"{name}: {MEANING[name]} ({count})")
         for name, count in plan.bottlenecks.counts.items()
     ]
+    lines += ["   ".join(legend[start : start + 2]) for start in range(0, len(legend), 2)]
     return _table(lines)
 
 

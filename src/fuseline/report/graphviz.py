@@ -7,8 +7,8 @@ import subprocess
 
 from fuseline.errors import InputError
 
-SECONDS = 120.0
-"""How long Graphviz may take; a picture of 200 boxes takes it about one."""
+SECONDS = 60.0
+"""How long Graphviz may take; a picture of 200 boxes takes it a second or two."""
 
 
 def draw(dot: str, form: str = "svg", *, seconds: float = SECONDS) -> bytes:

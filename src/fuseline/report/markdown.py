@@ -21,7 +21,7 @@ _CODE = re.compile(
     | :[\w+-]+:              # an emoji
     | :// | www\. | mailto: | xmpp:
     | GH-\d                  # an issue by its other name
-    | \b[0-9a-f]{7,40}\b     # a commit
+    | (?<![\w.])[0-9a-f]{7,40}\b  # a commit
     """,
     re.VERBOSE | re.IGNORECASE,
 )

@@ -223,7 +223,10 @@ class _Cells:
     def default(self) -> tuple[str, ...]:
         """What is shown where nobody chooses."""
         names = ["way", *(each.name for each in varying(self.ways))]
-        names += _SEED if "module" in self._values["via"] else ()
+        if "module" in self._values["via"]:
+            names += _SEED
+        elif self.best["fusion_efficiency"]:
+            names.append("fusion_efficiency")
         names += _PLAIN
         if any(value is not None for value in self._values["seconds"]):
             names += _TIMED

@@ -20,6 +20,7 @@ from fuseline.report.rows.data import MemberRow, PlanRow
 from fuseline.report.rows.edges import INPUT, OUTPUT, edge_rows
 from fuseline.report.rows.ops import tensor_text
 from fuseline.report.rows.outline import Piece, outline
+from fuseline.report.rows.pieces import groups_in, is_of_modules, joined
 
 
 @dataclass(frozen=True, slots=True)
@@ -103,23 +104,37 @@ class Picture:
     hidden: int
 
 
-def picture(graph: Graph, plan: Plan, row: PlanRow, max_nodes: int | None = None) -> Picture:
-    """Lay out `plan`, whose figures are `row`, in at most `max_nodes` boxes (None: no limit).
+MAX_NODES = 200
+"""Boxes that a reader, and Graphviz, can take."""
 
-    Inputs and outputs are no boxes. Raises `InputError` where `max_nodes` is under 1.
+_ARROWS = 3  # a box, on average: with more nobody sees where they go
+_FEW_ARROWS = 40  # are fine whatever the number of boxes
+
+
+def picture(graph: Graph, plan: Plan, row: PlanRow, max_nodes: int | None = MAX_NODES) -> Picture:
+    """Lay out `plan`, whose figures are `row`, in at most `max_nodes` boxes, and three arrows a
+    box (None: no limit to either). Inputs and outputs are no boxes.
+
+    Raises `InputError` where `max_nodes` is under 1.
     """
     if max_nodes is not None and max_nodes < 1:
         raise InputError(f"a picture has at least one box, not {max_nodes}")
     tree = _Drawn(((outline(row.members), ()),), 0)
-    if max_nodes is not None:
-        _close(tree, max_nodes)
-    maker = _Maker(graph, plan, row.members)
-    root = maker.frame(tree, "")
+    boxes = max_nodes
+    while True:
+        if boxes is not None:
+            _close(tree, boxes)
+        maker = _Maker(graph, plan, row.members)
+        root = maker.frame(tree, "")
+        arrows = _arrows(graph, plan, maker)
+        if max_nodes is None or len(arrows) <= max(_ARROWS * len(maker.boxes), _FEW_ARROWS):
+            break
+        boxes = max(1, len(maker.boxes) * 7 // 8)
     closed = [box for box in maker.boxes if box.kind == "closed"]
     return Picture(
         root=root,
         boxes=tuple(maker.boxes),
-        arrows=_arrows(graph, plan, maker),
+        arrows=arrows,
         inputs=_port(graph, [found.id for found in graph.tensors if found.role is Role.INPUT]),
         outputs=_port(graph, graph.outputs),
         closed=len(closed),
@@ -199,22 +214,7 @@ def _close(tree: _Drawn, most: int) -> None:
 
 def _span(pieces: Sequence[Piece]) -> _Drawn:
     """Several pieces of the model itself as one that is closed; a single one stays as it is."""
-    joined = pieces[0]
-    if len(pieces) > 1:
-        seconds = [piece.seconds for piece in pieces if piece.seconds is not None]
-        joined = Piece(
-            kind="module",
-            name=f"{pieces[0].name} … {pieces[-1].name}",
-            group=None,
-            children=tuple(pieces),
-            launches=sum(piece.launches for piece in pieces),
-            flops=sum(piece.flops for piece in pieces),
-            other_flops=sum(piece.other_flops for piece in pieces),
-            traffic_bytes=sum(piece.traffic_bytes for piece in pieces),
-            saved_bytes=sum(piece.saved_bytes for piece in pieces),
-            seconds=sum(seconds) if seconds else None,
-        )
-    drawn = _Drawn(((joined, ()),), 1)
+    drawn = _Drawn(((joined(pieces) if len(pieces) > 1 else pieces[0], ()),), 1)
     drawn.is_closed = bool(drawn.children)
     return drawn
 
@@ -233,7 +233,7 @@ class _Maker:
         """A module or repeat with what is inside; `path` is that of the modules around it."""
         piece = drawn.piece
         copy = piece.children[0] if piece.kind == "repeat" else piece
-        is_named = piece.kind == "module" or _is_of_modules(copy)
+        is_named = piece.kind == "module" or is_of_modules(copy)
         inside = f"{path}{copy.name}." if is_named and copy.name else path
         return Frame(
             name=piece.name if is_named else "",
@@ -244,12 +244,12 @@ class _Maker:
                 else self.frame(child, inside)
                 for child in drawn.children
             ),
-            totals=self.totals(_groups(copy)),
+            totals=self.totals(groups_in(copy)),
         )
 
     def box(self, drawn: _Drawn, path: str) -> Box:
         """A kernel, or a closed module."""
-        copies = tuple(_groups(piece) for piece, _ in drawn.twins)
+        copies = tuple(groups_in(piece) for piece, _ in drawn.twins)
         if drawn.piece.kind == "group":
             name = _below(self.members[copies[0][0]].module, path)
             ops = self.ops(copies[0][0])
@@ -286,16 +286,6 @@ class _Maker:
         )
 
 
-def _is_of_modules(copy: Piece) -> bool:
-    """Whether a copy is a module, or several; else it is kernels, which have no name of their own.
-
-    A copy of one module has the module's name, another those of its first and last piece.
-    """
-    first, last = copy.children[0], copy.children[-1]
-    names = {first.name, f"{first.name} … {last.name}"}
-    return copy.name not in names or first.kind == last.kind == "module"
-
-
 def _below(module: str, path: str) -> str:
     """A module's name inside a frame; a number in a sequence has the name before it.
 
@@ -304,13 +294,6 @@ def _below(module: str, path: str) -> str:
     """
     name = f"{module}.".removeprefix(path).removesuffix(".")
     return ".".join(module.split(".")[-2:]) if name.isdigit() else name
-
-
-def _groups(piece: Piece) -> tuple[int, ...]:
-    """All groups inside, in order."""
-    if piece.group is not None:
-        return (piece.group,)
-    return tuple(group for child in piece.children for group in _groups(child))
 
 
 def _arrows(graph: Graph, plan: Plan, maker: _Maker) -> tuple[Arrow, ...]:

@@ -12,8 +12,8 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from fuseline.plan import METHOD_CALL, UNFUSED
 from fuseline.report.rows.data import MemberRow, PlanRow
+from fuseline.report.rows.pieces import kernel_label
 
 _STRIP = 8.0  # the strip is this factor wide: a little less than a decade
 _AIR = 2.0  # factor between the outermost points and the edge
@@ -151,7 +151,7 @@ def _point(members: Sequence[MemberRow], x: float, y: float) -> PointRow:
     one = members[0]
     return PointRow(
         groups=tuple(member.group for member in members),
-        label=" + ".join(one.ops) if one.pattern in (UNFUSED, METHOD_CALL) else one.pattern,
+        label=kernel_label(one),
         module=one.module,
         x=x,
         y=y,
