@@ -16,7 +16,7 @@ DEV := .venv/.installed-dev
 BENCH := .venv/.installed-bench
 
 .PHONY: help demo check check-all format format-check lint types layers test test-slow bench docs \
-	coverage optimal inductor predicted oracles test-gpu clean
+	coverage optimal inductor predicted oracles picture test-gpu clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -75,6 +75,11 @@ docs: $(DEMO) ## write the generated pages anew, but for coverage and benchmarks
 	@$(BIN)/fuseline validate published -o docs/validation/published.md > /dev/null
 	@$(BIN)/python -m fuseline.validate.capacity_page > .venv/capacity.md && mv .venv/capacity.md docs/capacity.md
 	@$(BIN)/python -m fuseline.validate.hardware_page > docs/hardware.md
+	@$(MAKE) --no-print-directory picture
+
+picture: $(DEMO) ## draw README's picture of ViT-B/16 (needs Graphviz)
+	@mkdir -p docs/images
+	@$(BIN)/fuseline report vit_b_16 --strategy optimal --device h100-sxm --max-nodes 10 -o docs/images/vit_b_16.svg
 
 # Rows are kept as they come: run it again after an interrupt, and it goes on. The file goes when the
 # page is written, so that the next run starts anew.

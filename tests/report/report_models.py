@@ -75,12 +75,15 @@ def hostile_graph() -> Graph:
 
 
 def rows_for(
-    graph: Graph, strategies: tuple[str, ...] = ("unfused", "fusion", "tvm"), device: str = ""
+    graph: Graph,
+    strategies: tuple[str, ...] = ("unfused", "fusion", "tvm"),
+    device: str = "",
+    capacity_seconds: float = 0.0,
 ) -> ReportRows:
     """What a report shows of `graph`."""
     target = Target(load_device(device)) if device else None
     plans = tuple(partition(graph, strategy) for strategy in strategies)
-    return report_rows(graph, plans, "0.0.0", target)
+    return report_rows(graph, plans, "0.0.0", target, capacity_seconds=capacity_seconds)
 
 
 def flat_graph(ops: int) -> Graph:

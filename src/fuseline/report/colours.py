@@ -13,12 +13,15 @@ SOFT = {
     "bandwidth": "#77AADD",
     "launch": "#EEDD88",
     "unknown": "#DDDDDD",
+    "besides": "#C9B7D9",
     "compute-bound": "#EE8866",
     "balanced": "#BBCC33",
     "memory-bound": "#99DDFF",
     "bandwidth-bound": "#77AADD",
 }
-"""By bottleneck on a device, and by intensity band where there is none."""
+"""By bottleneck on a device, and by intensity band where there is none. `besides`: of kernels that
+compute no op only the bytes are known.
+"""
 
 STRONG = {
     "compute": "#D55E00",
@@ -26,6 +29,7 @@ STRONG = {
     "bandwidth": "#2F7FC1",
     "launch": "#C99700",
     "unknown": "#888888",
+    "besides": "#9277AD",
     "compute-bound": "#D55E00",
     "balanced": "#8E9E1F",
     "memory-bound": "#3FA7C8",
@@ -39,6 +43,7 @@ MEANING = {
     "bandwidth": "bound by memory bandwidth",
     "launch": "bound by its launch",
     "unknown": "not known",
+    "besides": "kernels of no op",
     "compute-bound": "above 50 FLOP/byte",
     "balanced": "10 to 50 FLOP/byte",
     "memory-bound": "1 to 10 FLOP/byte",

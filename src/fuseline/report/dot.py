@@ -17,10 +17,11 @@ from fuseline.report.quantities import duration, scaled
 from fuseline.report.rows.data import PlanRow
 from fuseline.report.rows.edges import INPUT, OUTPUT
 from fuseline.report.rows.picture import Box, Frame, Picture, Port, Totals
-from fuseline.report.text import encodable, shortened, visible
+from fuseline.report.text import shortened, visible
 from fuseline.report.units import at_least, count_of
 
 _NAME = 48  # characters of a name
+_TOLD = 200  # characters of a line that a box says when it is pointed at
 _LINE = 30  # characters of a line of ops
 _LINES = 3  # lines of ops in a box; the rest is counted
 _ALL_LINES = 60  # the same where every op is asked for
@@ -28,6 +29,7 @@ _TENSORS = 3  # inputs or outputs spelled out
 _LABELLED = 0.1  # of the widest arrow: narrower ones say their bytes only when pointed at
 _FEW = 40  # arrows: so few all say their bytes
 
+_GAP = "\u00a0 \u00a0"  # spaces that a browser keeps
 _INK, _FAINT, _EDGE = "#1f2328", "#57606a", "#8c959f"
 _GROUNDS = ("#f6f8fa", "#eaeef2", "#dde3e9", "#d0d7de")  # of clusters, by depth
 _FONT = "Helvetica,Arial,sans-serif"
@@ -50,7 +52,20 @@ def markup(text: str, most: int = _NAME) -> str:
     >>> print(markup('<b> & "\\N"'))
     &lt;b&gt; &amp; &quot;\\N&quot;
     """
-    return escape(shortened(encodable(visible(text)), most).replace("\\", r"\\"))
+    return escape(shortened(visible(text), most).replace("\\", r"\\"))
+
+
+def quoted(*lines: str) -> str:
+    r"""Lines of text as a string of DOT, which Graphviz shows as they are.
+
+    >>> print(quoted('"a" \\N', "&lt;"))
+    "\"a\" \\N\n&amp;lt;"
+    """
+    shown = (shortened(visible(line), _TOLD) for line in lines)
+    escaped = (
+        line.replace("\\", r"\\").replace('"', r"\"").replace("&", "&amp;") for line in shown
+    )
+    return '"' + r"\n".join(escaped) + '"'
 
 
 def _document(drawn: Picture, plan: PlanRow, model: str, *, ops: bool) -> Iterator[str]:
@@ -87,7 +102,7 @@ def _title(drawn: Picture, plan: PlanRow, model: str) -> str:
         + _faint(f"{name}: {MEANING[name]} ({count})")
         for name, count in plan.bottlenecks.counts.items()
     ]
-    lines += ["   ".join(legend[start : start + 2]) for start in range(0, len(legend), 2)]
+    lines += [_GAP.join(legend[start : start + 2]) for start in range(0, len(legend), 2)]
     return _table(lines)
 
 
@@ -126,17 +141,18 @@ def _first(frame: Frame) -> Box:
 
 def _cluster(frame: Frame, depth: int) -> str:
     """How a module, or a repeat, is framed and called."""
-    name = f"<B>{markup(frame.name)}</B>   " if frame.name else ""
+    names = [f"<B>{markup(frame.name)}</B>"] if frame.name else []
     each = ""
     if frame.count > 1:
-        name += f'<FONT POINT-SIZE="12"><B>x{frame.count}</B></FONT>'
+        names.append(f'<FONT POINT-SIZE="12"><B>x{frame.count}</B></FONT>')
         each = " each"
     figures = ", ".join((count_of(frame.totals.launches, "kernel"), *_figures(frame.totals)))
     ground = _GROUNDS[min(depth, len(_GROUNDS) - 1)]
-    label = _table((name, _faint(figures + each)), "LEFT")
+    label = _table((_GAP.join(names), _faint(figures + each)), "LEFT")
+    width = 1.8 if frame.count > 1 else 0.8
     return (
-        f'graph [label=<{label}> labeljust=l margin=9 style=filled fillcolor="{ground}" '
-        f'color="{_FAINT}" penwidth={1.8 if frame.count > 1 else 0.8}]'
+        f"graph [label=<{label}> tooltip={quoted(frame.name)} labeljust=l margin=9 "
+        f'style=filled fillcolor="{ground}" color="{_FAINT}" penwidth={width}]'
     )
 
 
@@ -149,7 +165,24 @@ def _box(box: Box, most: int, *, ops: bool) -> str:
     lines.append(f'<FONT POINT-SIZE="8.5">{", ".join(_figures(box.totals))}</FONT>')
     width = 0.7 + 2.5 * sqrt(box.totals.traffic_bytes / most) if most else 1.0
     closed = " peripheries=2" if box.kind == "closed" else ""
-    return f"label=<{_table(lines)}> penwidth={width:.2f}{closed} {_fill(box.totals)}"
+    drawn = f"label=<{_table(lines)}> penwidth={width:.2f}{closed} {_fill(box.totals)}"
+    return f"{drawn} tooltip={quoted(*_details(box))}"
+
+
+def _details(box: Box) -> tuple[str, ...]:
+    """What a box says when it is pointed at: figures in full."""
+    totals = box.totals
+    bounds = ", ".join(f"{name} ({nbytes:,} bytes)" for name, nbytes in totals.bottlenecks)
+    said = (
+        box.name or "kernel",
+        ", ".join(dict.fromkeys(box.ops)),
+        f"copies: {len(box.copies)}" if len(box.copies) > 1 else "",
+        f"{totals.traffic_bytes:,} bytes moved",
+        f"{totals.flops:,} FLOPs, {totals.other_flops:,} other FLOPs",
+        f"{totals.unknown_ops} ops that no formula knows" if totals.unknown_ops else "",
+        f"bound by: {bounds}",
+    )
+    return tuple(filter(None, said))
 
 
 def _fill(totals: Totals) -> str:

@@ -32,6 +32,10 @@ def duration(seconds: float) -> str:
 
 
 def _digits(value: float) -> str:
-    """Three digits, zeros too: 525, 52.5, 5.25."""
-    decimals = max(0, 2 - (len(f"{abs(value):.0f}") - 1))
+    """Three digits, zeros too.
+
+    >>> [_digits(value) for value in (5.25, 9.514, 9.996, 52.49, 99.96, 525.4)]
+    ['5.25', '9.51', '10.0', '52.5', '100', '525']
+    """
+    decimals = sum(abs(value) < least for least in (9.995, 99.95))
     return f"{value:,.{decimals}f}"

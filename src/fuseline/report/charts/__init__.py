@@ -7,6 +7,9 @@ the id of the group to be told apart from the others, or null.
 
 from __future__ import annotations
 
+from fuseline.report.charts.bars import bottlenecks, strategies
+from fuseline.report.charts.capacity import capacity
+from fuseline.report.charts.icicle import icicle
 from fuseline.report.charts.render import Spec, spec_json, to_png, to_svg, vega_bundle
 from fuseline.report.charts.roofline import roofline
 from fuseline.report.charts.themes import DARK, LIGHT, Theme
@@ -16,8 +19,12 @@ __all__ = [
     "LIGHT",
     "Spec",
     "Theme",
+    "bottlenecks",
+    "capacity",
+    "icicle",
     "roofline",
     "spec_json",
+    "strategies",
     "to_png",
     "to_svg",
     "vega_bundle",

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from fuseline.report.charts.render import Spec
 from fuseline.report.colours import MEANING, STRONG
-from fuseline.report.text import encodable, shortened, visible
+from fuseline.report.text import shortened, visible
 
 if TYPE_CHECKING:
     import altair as alt
@@ -18,15 +18,29 @@ Datum = dict[str, object]
 NAME = 90
 """Characters of a name in a tooltip."""
 
-_PREFIXES = ((1e15, "P"), (1e12, "T"), (1e9, "G"), (1e6, "M"), (1e3, "k"))
+_COLUMNS = "width < 520 ? 1 : width < 900 ? 2 : 0"
+"""Of a legend, by the pixels of its chart; 0: all in a row."""
 
 
 def with_data(chart: alt.TopLevelMixin, **data: Sequence[Datum]) -> Spec:
     """The chart as a specification that holds the data of its named sources."""
     spec: Spec = chart.to_dict()
     spec.pop("config", None)  # the theme is given where it is drawn
+    spec["$schema"] = "https://vega.github.io/schema/vega-lite/v6.json"  # a name: nobody fetches it
     spec["datasets"] = {name: list(rows) for name, rows in data.items()}
     return spec
+
+
+def chosen() -> str:
+    """Vega's test of whether a mark's data is the selected group's."""
+    return "indexof(datum.groups, selected) >= 0"
+
+
+def selectable(chart: alt.LayerChart | alt.FacetChart) -> alt.TopLevelMixin:
+    """The chart with the parameter `selected`: the id of a group, or null."""
+    import altair as alt
+
+    return chart.add_params(alt.param(name="selected", value=None))
 
 
 def tooltips(fields: Iterable[str]) -> list[alt.Tooltip]:
@@ -36,46 +50,23 @@ def tooltips(fields: Iterable[str]) -> list[alt.Tooltip]:
     return [alt.Tooltip(f"{field}:N", title=field) for field in fields]
 
 
-def bottleneck_colour(present: Iterable[str]) -> alt.Color:
-    """Colour by what bounds a kernel, with a legend of those present."""
+def bottleneck_colour(present: Iterable[str], colours: dict[str, str] = STRONG) -> alt.Color:
+    """Colour by what bounds a kernel, with a legend of those present, in the order of `colours`."""
     import altair as alt
 
     named = set(present)
-    domain = [name for name in STRONG if name in named]
+    domain = [name for name in colours if name in named]
     label = " : ".join(f"datum.label == '{name}' ? '{name}: {MEANING[name]}'" for name in domain)
     return (
         alt.Color("bottleneck:N", title=None)
-        .scale(domain=domain, range=[STRONG[name] for name in domain])
-        .legend(labelExpr=f"{label} : datum.label" if label else "datum.label")
+        .scale(domain=domain, range=[colours[name] for name in domain])
+        .legend(
+            labelExpr=f"{label} : datum.label" if label else "datum.label",
+            columns=alt.expr(_COLUMNS),
+        )
     )
 
 
 def cut(text: str) -> str:
     """A name as a tooltip shows it."""
-    return shortened(encodable(visible(text)), NAME)
-
-
-def scaled(value: float, unit: str) -> str:
-    """A figure with a decimal prefix and three digits.
-
-    >>> scaled(3.35e12, "B/s"), scaled(524_787_840, "B"), scaled(0, "B"), scaled(9.996e5, "B")
-    ('3.35 TB/s', '525 MB', '0 B', '1 MB')
-    """
-    for size, prefix in _PREFIXES:
-        if abs(value) >= size * 0.9995:
-            return f"{value / size:.3g} {prefix}{unit}"
-    return f"{value:.3g} {unit}"
-
-
-def duration(seconds: float | None) -> str:
-    """Seconds in the unit that fits, three digits; a dash where there are none.
-
-    >>> duration(1.2345e-6), duration(0.0123), duration(None)
-    ('1.23 µs', '12.3 ms', '-')
-    """
-    if seconds is None:
-        return "-"
-    for size, unit in ((1.0, "s"), (1e-3, "ms"), (1e-6, "µs")):
-        if seconds >= size * 0.9995:
-            return f"{seconds / size:.3g} {unit}"
-    return f"{seconds * 1e9:.3g} ns"
+    return shortened(visible(text), NAME)

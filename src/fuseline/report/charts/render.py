@@ -43,12 +43,13 @@ def to_png(spec: Spec, theme: Theme = "light", scale: float = 2.0) -> bytes:
 def vega_bundle() -> str:
     """JavaScript that sets `window.vegaEmbed` (0.9 MB: Vega, Vega-Lite and Vega-Embed).
 
-    It may stand inside a `<script>` element of a page in UTF-8, and asks for no other file.
+    It may stand inside a `<script>` element of a page in UTF-8, sets no other name there, and asks
+    for no other file.
     """
     import vl_convert
 
     bundle = vl_convert.javascript_bundle("window.vegaEmbed=vegaEmbed;", VEGA_LITE)
-    return within_script(bundle)
+    return within_script(f'(()=>{{"use strict";{bundle}\n}})();')
 
 
 def within_script(text: str) -> str:

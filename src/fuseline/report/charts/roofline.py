@@ -8,15 +8,16 @@ from fuseline.report.charts.labels import (
     Datum,
     Spec,
     bottleneck_colour,
+    chosen,
     cut,
-    duration,
-    scaled,
+    selectable,
     tooltips,
     with_data,
 )
 from fuseline.report.colours import SOFT
+from fuseline.report.quantities import duration, scaled
 from fuseline.report.rows.data import PlanRow
-from fuseline.report.rows.roofline import PointRow, RooflineChart, RoofRow, roofline_chart
+from fuseline.report.rows.roofline import PointRow, RooflineChart, RoofRow, SlopeRow, roofline_chart
 from fuseline.report.units import count_of, intensity
 
 if TYPE_CHECKING:
@@ -45,14 +46,11 @@ def roofline(plan: PlanRow) -> Spec:
         title=alt.Title(_title(plan), subtitle=_subtitle(chart)),
     )
     return with_data(
-        drawn.add_params(alt.param(name="selected", value=None)),
+        selectable(drawn),
         points=[_point(point) for point in chart.points],
-        roofs=[
-            {"dtype": roof.dtype, "x": x, "y": y, "corner": place}
-            for roof in chart.roofs
-            for place, (x, y) in enumerate(roof.corners)
-        ],
+        roofs=_corners(chart),
         ridges=[_ridge(roof) for roof in chart.roofs],
+        slope=[_slope(chart.slope)] if chart.slope else [],
         strip=[{"x": chart.x_range[0], "x2": chart.strip, "y": top}],
         bands=[
             {"name": band.name, "x": band.start, "x2": band.end, "y": top, "fill": SOFT[band.name]}
@@ -62,7 +60,7 @@ def roofline(plan: PlanRow) -> Spec:
 
 
 def _title(plan: PlanRow) -> str:
-    return f"{plan.label} on {plan.device}" if plan.device else plan.label
+    return cut(f"{plan.label} on {plan.device}" if plan.device else plan.label)
 
 
 def _subtitle(chart: RooflineChart) -> list[str]:
@@ -97,11 +95,28 @@ def _point(point: PointRow) -> Datum:
         "FLOPs": f"{point.flops:,}",
         "other FLOPs": f"{point.other_flops:,}",
         "FLOP/byte": intensity(point.arithmetic_intensity),
-        "time": duration(point.seconds),
+        "time": "-" if point.seconds is None else duration(point.seconds),
         "FLOP/s": scaled(point.flops_per_second, "FLOP/s") if point.flops_per_second else "-",
         "bytes/s": scaled(point.bytes_per_second, "B/s") if point.bytes_per_second else "-",
         "unknown ops": point.unknown_ops,
     }
+
+
+def _corners(chart: RooflineChart) -> list[Datum]:
+    """Corners of all roofs, and of the slope below them."""
+    lines = [(roof.dtype, roof.corners) for roof in chart.roofs]
+    if chart.slope:
+        lines.append(("bandwidth", (chart.slope.start, chart.slope.middle, chart.slope.end)))
+    return [
+        {"dtype": name, "x": x, "y": y, "corner": place}
+        for name, corners in lines
+        for place, (x, y) in enumerate(corners)
+    ]
+
+
+def _slope(slope: SlopeRow) -> Datum:
+    x, y = slope.middle
+    return {"x": x, "y": y, "label": scaled(slope.bytes_per_second, "B/s")}
 
 
 def _ridge(roof: RoofRow) -> Datum:
@@ -147,7 +162,6 @@ def _decades(low: float, high: float) -> list[float]:
 def _points(chart: RooflineChart) -> alt.Chart:
     import altair as alt
 
-    chosen = "indexof(datum.groups, selected) >= 0"
     return (
         alt.Chart(alt.NamedData("points"))
         .mark_point(filled=True, cursor="pointer", clip=True)
@@ -156,7 +170,7 @@ def _points(chart: RooflineChart) -> alt.Chart:
             y=_y(chart),
             size=alt.Size("total_bytes:Q").scale(range=[20, 900]).legend(None),
             color=bottleneck_colour(point.bottleneck for point in chart.points),
-            opacity=alt.when(f"selected === null || {chosen}")
+            opacity=alt.when(f"selected === null || {chosen()}")
             .then(alt.value(0.75))
             .otherwise(alt.value(0.25)),
             tooltip=tooltips(_TOOLTIP),
@@ -170,7 +184,7 @@ def _halo(chart: RooflineChart) -> alt.Chart:
 
     return (
         alt.Chart(alt.NamedData("points"))
-        .transform_filter("indexof(datum.groups, selected) >= 0")
+        .transform_filter(chosen())
         .mark_point(style="halo", clip=True)
         .encode(x=_x(chart), y=_y(chart))
     )
@@ -210,7 +224,7 @@ def _roofs(chart: RooflineChart) -> list[alt.Chart]:
     """Roofs, the points where they bend, and how high they are."""
     import altair as alt
 
-    if not chart.roofs:
+    if chart.slope is None:
         return []
     lines = (
         alt.Chart(alt.NamedData("roofs"))
@@ -224,4 +238,7 @@ def _roofs(chart: RooflineChart) -> list[alt.Chart]:
     words = ridges.mark_text(style="label", align="right", baseline="bottom", dx=-4, dy=-5).encode(
         x=_x(chart, "end"), y=_y(chart), text="label:N"
     )
-    return [lines, dots, words]
+    rate = alt.Chart(alt.NamedData("slope")).mark_text(
+        style="label", align="right", baseline="bottom", dx=-8, dy=-2
+    )
+    return [lines, dots, words, rate.encode(x=_x(chart), y=_y(chart), text="label:N")]

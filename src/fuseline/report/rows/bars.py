@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from fuseline.report.rows.data import PlanRow, Result
 
-BESIDES = "no op"
+BESIDES = "besides"
 """In the place of a bottleneck: kernels besides the groups, which only bytes are known of."""
 
 

@@ -63,7 +63,7 @@ class _Layout:
             "model", whole.name, "", 0, whole.traffic_bytes, 0, 1, whole.launches, whole.flops,
             whole.seconds, (), "",
         )  # fmt: skip
-        yield from self.inside((whole,), "", 0, 1)
+        yield from self.inside((whole,), whole.name, 0, 1)
 
     def inside(
         self, twins: Sequence[Piece], path: str, start: int, depth: int

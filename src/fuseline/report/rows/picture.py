@@ -147,7 +147,7 @@ _Place = tuple[tuple[int, int], ...]
 
 
 class _Drawn:
-    """A piece of the outline that is drawn, and is it closed? `twins` are the pieces it stands for,
+    """A piece of the outline as it is drawn, open or closed. `twins` are the pieces it stands for,
     each with its place; the first is the one that is seen.
     """
 

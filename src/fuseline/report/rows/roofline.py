@@ -15,8 +15,10 @@ from dataclasses import dataclass
 from fuseline.report.rows.data import MemberRow, PlanRow
 from fuseline.report.rows.pieces import kernel_label
 
-_STRIP = 8.0  # the strip is this factor wide: a little less than a decade
+_STRIP = 0.2  # of the axis beside it, on the scale of logarithms
 _AIR = 2.0  # factor between the outermost points and the edge
+_INSTANT = 1e-12  # seconds: what takes none at all has its place too
+_ROOM = 2.0  # again above: for what is written on the roof
 BANDS = (
     ("bandwidth-bound", 0.0, 1.0),
     ("memory-bound", 1.0, 10.0),
@@ -54,13 +56,23 @@ class PointRow:
 
 @dataclass(frozen=True, slots=True)
 class RoofRow:
-    """The roof of one dtype: a corner a point (x [FLOP/byte], y [FLOP/s]), the second the ridge."""
+    """The roof of one dtype, as corners (x [FLOP/byte], y [FLOP/s]): the second is the ridge."""
 
     dtype: str
     how: str
     flops_per_second: float
     ridge_point: float
     corners: tuple[tuple[float, float], tuple[float, float], tuple[float, float]]
+
+
+@dataclass(frozen=True, slots=True)
+class SlopeRow:
+    """The roof that bandwidth is, below every ridge: points as corners of a roof."""
+
+    bytes_per_second: float
+    start: tuple[float, float]
+    middle: tuple[float, float]
+    end: tuple[float, float]
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +95,7 @@ class RooflineChart:
     x_range: tuple[float, float]
     y_range: tuple[float, float]
     strip: float | None
-    bytes_per_second: float | None
+    slope: SlopeRow | None
     kernels: int
     without_flops: int
     left_out: int  # kernels besides the groups: they have no op, and no place here
@@ -94,25 +106,27 @@ def roofline_chart(plan: PlanRow) -> RooflineChart:
     alike = _alike(plan.members)
     placed = [members for members in alike if _intensity(members[0])]
     floating = [members for members in alike if not _intensity(members[0])]
-    bandwidth = _bandwidth(plan)
     ridges = [peak.ridge_point for peak in plan.roofline.peaks] if plan.roofline else []
     known = [_intensity(members[0]) for members in placed] + (ridges or [1.0, 50.0])
     low, high = min(known) / _AIR, max(known) * _AIR
     strip = low if floating else None
-    left = low / _STRIP if floating else low
+    wide = (high / low) ** _STRIP
+    left = low / wide if floating else low
     points = [_point(members, _intensity(members[0]), _height(members[0])) for members in placed]
     for number, members in enumerate(floating):
-        x = left * _STRIP ** ((number + 0.5) / len(floating))
+        x = left * wide ** ((number + 0.5) / len(floating))
         points.append(_point(members, x, _floating_height(members[0], x)))
+    roofs = _roofs(plan, left, high)
+    slope = _slope(plan, left, min(ridges, default=low))
     return RooflineChart(
         device=plan.device,
         points=tuple(sorted(points, key=lambda point: (-point.total_bytes, point.groups))),
-        roofs=_roofs(plan, left, high),
+        roofs=roofs,
         bands=() if plan.roofline else _bands(low, high),
         x_range=(left, high),
-        y_range=_y_range(points, plan),
+        y_range=_y_range(points, roofs, slope),
         strip=strip,
-        bytes_per_second=bandwidth,
+        slope=slope,
         kernels=sum(map(len, alike)),
         without_flops=sum(map(len, floating)),
         left_out=plan.extra_launches,
@@ -138,13 +152,17 @@ def _intensity(member: MemberRow) -> float:
 
 
 def _height(member: MemberRow) -> float:
-    return float(member.traffic_bytes) if not member.seconds else member.flops / member.seconds
+    if member.seconds is None:
+        return float(member.traffic_bytes)
+    return member.flops / max(member.seconds, _INSTANT)
 
 
 def _floating_height(member: MemberRow, x: float) -> float:
     """In the strip: bytes a second on the scale of the bandwidth roof; at least one byte."""
     nbytes = max(member.traffic_bytes, 1)
-    return float(nbytes) if not member.seconds else x * nbytes / member.seconds
+    if member.seconds is None:
+        return float(nbytes)
+    return x * nbytes / max(member.seconds, _INSTANT)
 
 
 def _point(members: Sequence[MemberRow], x: float, y: float) -> PointRow:
@@ -169,10 +187,20 @@ def _point(members: Sequence[MemberRow], x: float, y: float) -> PointRow:
     )
 
 
-def _bandwidth(plan: PlanRow) -> float | None:
-    """The device's bandwidth [byte/s], as the roofs have it."""
-    peaks = plan.roofline.peaks if plan.roofline else ()
-    return peaks[0].flops_per_second / peaks[0].ridge_point if peaks else None
+def _slope(plan: PlanRow, left: float, right: float) -> SlopeRow | None:
+    """The device's bandwidth, as the roofs have it; without one, as the kernels have it."""
+    if plan.roofline is None:
+        return None
+    rates = [peak.flops_per_second / peak.ridge_point for peak in plan.roofline.peaks]
+    rates = rates or [
+        member.traffic_bytes / member.bandwidth_seconds
+        for member in plan.members
+        if member.bandwidth_seconds
+    ]
+    if not rates:
+        return None
+    rate, middle = max(rates), math.sqrt(left * right)
+    return SlopeRow(rate, (left, rate * left), (middle, rate * middle), (right, rate * right))
 
 
 def _roofs(plan: PlanRow, left: float, right: float) -> tuple[RoofRow, ...]:
@@ -190,8 +218,10 @@ def _bands(low: float, high: float) -> tuple[BandRow, ...]:
     return tuple(BandRow(*band) for band in cut if band[1] < band[2])
 
 
-def _y_range(points: Sequence[PointRow], plan: PlanRow) -> tuple[float, float]:
-    """From below the lowest point to above the highest peak."""
-    peaks = [peak.flops_per_second for peak in plan.roofline.peaks] if plan.roofline else []
-    heights = [point.y for point in points] + peaks or [1.0]
-    return min(heights) / _AIR, max(heights) * _AIR
+def _y_range(
+    points: Sequence[PointRow], roofs: Sequence[RoofRow], slope: SlopeRow | None
+) -> tuple[float, float]:
+    """From below the lowest point to above the highest, and the highest roof."""
+    heights = [point.y for point in points] + [roof.flops_per_second for roof in roofs]
+    heights += [slope.end[1]] if slope else []
+    return min(heights, default=1.0) / _AIR, max(heights, default=1.0) * _AIR * _ROOM
