@@ -299,6 +299,16 @@ def test_search_finds_a_module_by_name(open_report: Open) -> None:
     expect(page.locator("#details h3")).to_have_text("self_attention")
 
 
+def test_what_is_chosen_elsewhere_comes_into_view(open_report: Open) -> None:
+    page = open_report("vit_b_16", "#strategy=fusion&group=87")
+    picture, last = page.locator("#picture"), page.locator("#tree [data-group='87']")
+    frame, box = picture.bounding_box(), last.bounding_box()
+
+    assert frame
+    assert box
+    assert frame["y"] <= box["y"] <= frame["y"] + frame["height"] - box["height"]
+
+
 def test_a_chosen_group_of_a_copy_not_drawn_says_so(open_report: Open) -> None:
     page = open_report("vit_b_16", "#strategy=fusion&group=15")
     note = page.locator("#details .note")
@@ -333,3 +343,33 @@ def test_a_model_without_modules_is_drawn(open_report: Open) -> None:
     page.wait_for_timeout(100)
     assert page.locator("#tree [data-group]").count() > 20
     assert page.locator("#tree .node").count() <= 3000
+
+
+_PINCH = """() => {
+  const picture = document.querySelector("#picture");
+  const { left, top } = picture.getBoundingClientRect();
+  const send = (kind, id, x) => picture.dispatchEvent(new PointerEvent(kind, {
+    pointerId: id, pointerType: "touch", bubbles: true, button: 0,
+    clientX: left + x, clientY: top + 200,
+  }));
+  send("pointerdown", 1, 200);
+  send("pointerdown", 2, 300);
+  send("pointermove", 2, 350);
+  send("pointerup", 1, 200);
+  send("pointerup", 2, 350);
+}"""
+
+
+def test_two_fingers_zoom(open_report: Open) -> None:
+    page = open_report("vit_b_16")
+    before = _scale(page)
+
+    page.evaluate(_PINCH)  # from 100 pixels apart to 150
+    assert abs(_scale(page) / before - 1.5) < 1e-6
+
+
+def test_a_group_that_breaks_a_rule_says_so(open_report: Open) -> None:
+    page = open_report("vit_b_16", "#strategy=extended")
+
+    expect(page.locator("#tree [data-group='6'] .badge")).to_have_text("breaks a rule")
+    expect(page.locator("#groups-table tr[data-key='6']")).to_contain_text("second contraction")

@@ -80,7 +80,7 @@ def plan_document(partition: PartitionRows, rows: ReportRows) -> dict[str, objec
 
 
 def _tile(tile: Tile) -> list[str]:
-    return [tile.label, tile.value, tile.note]
+    return [tile.label, tile.value, tile.unit, tile.note]
 
 
 def _totals(plan: PlanRow) -> dict[str, object]:

@@ -13,10 +13,11 @@ from fuseline.report.units import at_least, giga, intensity, megabytes, microsec
 
 @dataclass(frozen=True, slots=True)
 class Tile:
-    """A key figure: what it is, the figure, and what it stands beside."""
+    """A key figure: what it is, the figure with its unit, and what it stands beside."""
 
     label: str
     value: str
+    unit: str
     note: str
 
 
@@ -66,31 +67,37 @@ def tiles(plan: PlanRow, result: Result) -> tuple[Tile, ...]:
     """The key figures of one plan."""
     unknown = plan.unknown_ops
     found = [
-        Tile("launches", f"{plan.launches:,}", f"{plan.unfused_launches:,} unfused"),
+        Tile("launches", f"{plan.launches:,}", "", f"{plan.unfused_launches:,} unfused"),
         Tile(
-            "moved to or from memory",
-            f"{megabytes(plan.traffic_bytes)} MB",
+            "memory traffic",
+            megabytes(plan.traffic_bytes),
+            "MB",
             f"{megabytes(plan.unfused_traffic_bytes)} MB unfused",
         ),
         _gap(plan, result),
         Tile(
             "FLOPs",
-            f"{at_least(giga(plan.flops), unknown)} GFLOP",
+            at_least(giga(plan.flops), unknown),
+            "GFLOP",
             f"{giga(plan.other_flops)} GFLOP of other work",
         ),
-        Tile("FLOP/byte", intensity(plan.arithmetic_intensity), _ridge(plan)),
+        Tile("FLOP/byte", intensity(plan.arithmetic_intensity), "", _ridge(plan)),
     ]
     if plan.roofline is not None:
         time = plan.roofline
         found.append(
             Tile(
-                f"at least, on {time.device}",
-                f"{microseconds(time.pipelined_seconds)} µs",
+                "time, at least",
+                microseconds(time.pipelined_seconds),
+                "µs",
                 f"{microseconds(time.summed_seconds)} µs launch after launch",
             )
         )
+    if plan.memory is not None:
+        needed = megabytes(plan.memory.total_bytes)
+        found.append(Tile("device memory", needed, "MB", plan.memory.sentence))
     said = "left out of FLOPs and time" if unknown else "every op is counted"
-    return (*found, Tile("unknown ops", f"{unknown:,}", said))
+    return (*found, Tile("unknown ops", f"{unknown:,}", "", said))
 
 
 def _ridge(plan: PlanRow) -> str:
@@ -105,17 +112,18 @@ def _gap(plan: PlanRow, result: Result) -> Tile:
     proof = plan.proof
     if proof is not None and proof.gap is not None:
         said = "proven" if proof.is_optimal else "at most; not proven optimal"
-        return Tile(label, f"{proof.gap:.2%}", f"{said}, rules {proof.rules}")
+        return Tile(label, f"{proof.gap:.2%}", "", f"{said}, rules {proof.rules}")
     searched = [found for found in result.plans if found.proof and found.traffic_bytes]
     if searched:
         best = min(searched, key=lambda found: found.traffic_bytes)
         above = plan.traffic_bytes - best.traffic_bytes
         sign = "+" if above >= 0 else "-"
         share = percent(abs(above), best.traffic_bytes)
-        return Tile(label, f"{sign}{share}", f"of {megabytes(best.traffic_bytes)} MB, {best.label}")
+        beside = f"of {megabytes(best.traffic_bytes)} MB, {best.label}"
+        return Tile(label, f"{sign}{share}", "", beside)
     least = result.graph.compulsory_bytes
     share = percent(plan.traffic_bytes - least, least)
-    return Tile("above the compulsory", f"+{share}", f"of {megabytes(least)} MB")
+    return Tile("above the compulsory", f"+{share}", "", f"of {megabytes(least)} MB")
 
 
 STRATEGY_COLUMNS = (

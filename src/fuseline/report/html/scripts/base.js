@@ -44,24 +44,30 @@ function named(text) {
 // Text cut to a number of characters.
 const shortened = (text, most) => (text.length <= most ? text : `${text.slice(0, most - 1)}…`);
 
-// Text cut to a width in pixels, as the page's own typeface sets it.
-const fitted = (() => {
+// How wide a text is in pixels, as the page's own typeface sets it.
+const textWidth = (() => {
   const context = document.createElement("canvas").getContext("2d");
+  return (text, font) => {
+    context.font = font;
+    return context.measureText(text).width;
+  };
+})();
+
+// Text cut to a width in pixels.
+const fitted = (() => {
+  const MOST = 400; // characters that are looked at
   const known = new Map();
   return (text, width, font) => {
     const key = `${width}|${font}|${text}`;
-    if (!known.has(key)) {
-      context.font = font;
-      known.set(key, cut(text, width));
-    }
+    if (!known.has(key)) known.set(key, cut(text, width, font));
     return known.get(key);
   };
-  function cut(text, width) {
-    if (context.measureText(text.slice(0, 400)).width <= width && text.length <= 400) return text;
-    let [low, high] = [0, Math.min(text.length, 400)];
+  function cut(text, width, font) {
+    if (text.length <= MOST && textWidth(text, font) <= width) return text;
+    let [low, high] = [0, Math.min(text.length, MOST)];
     while (low < high) {
       const middle = (low + high + 1) >> 1;
-      if (context.measureText(`${text.slice(0, middle)}…`).width <= width) low = middle;
+      if (textWidth(`${text.slice(0, middle)}…`, font) <= width) low = middle;
       else high = middle - 1;
     }
     return `${text.slice(0, low)}…`;

@@ -6,26 +6,45 @@ const Colour = (() => {
 
   const ofBottleneck = (name) => `var(--fill-${name || "unknown"})`;
 
-  // The module's own name, without a number: copies of a layer have one colour.
-  function moduleOf(group) {
+  const DEPTHS = [1, 2, 3, 4];
+  const MOST = 0.85; // of all bytes: names of which one has more tell nothing apart
+
+  const pathOf = (group) => {
     const piece = State.plan().pieceOf.get(group.id);
-    const path = piece ? piece.parent.path : group.module;
-    if (!path) return Data.model.name;
+    return piece ? piece.parent.path : group.module;
+  };
+
+  // The module's own name, without a number: copies of a layer have one colour.
+  function ownName(group) {
+    const path = pathOf(group);
     const parts = path.split(".").filter((part) => !/^\d+$/.test(part));
-    return (parts.at(-1) ?? path).replace(/_?\d+$/, "") || path;
+    return (parts.at(-1) ?? path).replace(/_?\d+$/, "") || path || Data.model.name;
   }
 
+  // Where modules have no names of their own (blocks of a CNN), the outermost that tell groups apart.
+  function outerName(depth) {
+    return (group) => pathOf(group).split(".").slice(0, depth).join(".") || Data.model.name;
+  }
+
+  function bytesBy(groups, name) {
+    const bytes = new Map();
+    for (const group of groups) bytes.set(name(group), (bytes.get(name(group)) ?? 0) + group.traffic_bytes);
+    return [...bytes].sort((one, other) => other[1] - one[1]);
+  }
+
+  // Modules, those that move most first; and which of them each group is in.
   function modules() {
     const plan = State.plan();
     if (!known.has(plan)) {
-      const bytes = new Map();
-      for (const group of plan.groups) {
-        if (!group.launched) continue;
-        group.home = moduleOf(group);
-        bytes.set(group.home, (bytes.get(group.home) ?? 0) + group.traffic_bytes);
-      }
-      const sorted = [...bytes].sort((one, other) => other[1] - one[1]);
-      known.set(plan, new Map(sorted.map(([name], place) => [name, place])));
+      const groups = plan.groups.filter((group) => group.launched);
+      const names = [ownName, ...DEPTHS.map(outerName)];
+      const isTelling = (name) => {
+        const bytes = bytesBy(groups, name);
+        return bytes.length > 2 && bytes[0][1] < MOST * plan.total;
+      };
+      const name = names.find(isTelling) ?? ownName;
+      for (const group of groups) group.home = name(group);
+      known.set(plan, new Map(bytesBy(groups, name).map(([found], place) => [found, place])));
     }
     return known.get(plan);
   }

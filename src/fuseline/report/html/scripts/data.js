@@ -64,6 +64,7 @@ const Data = (() => {
     made.edges = readEdges(found.edges);
     made.refusals = readRefusals(found.refusals, names);
     made.illegal = readIllegal(found.illegal, names);
+    made.broken = new Map(made.illegal.map((row) => [row.group, row.rule]));
     made.groupOf = new Map();
     for (const group of made.groups) {
       for (const op of group.ops) if (!made.groupOf.has(op)) made.groupOf.set(op, group);
@@ -99,8 +100,7 @@ const Data = (() => {
   function labelOf(group) {
     if (group.pattern !== UNFUSED) return group.pattern;
     const computing = group.ops.map((op) => ops[op]).find((op) => op.is_compute);
-    if (!computing) return group.pattern;
-    return computing.kind === "unknown" ? computing.target : computing.kind;
+    return computing ? computing.target : group.pattern;
   }
 
   function readOutline(coded) {

@@ -22,10 +22,12 @@ const Draw = (() => {
       "data-piece": piece.id,
       "data-kind": piece.kind,
       "data-group": isGroup ? piece.group : null,
-      role: "treeitem",
-      "aria-level": found.depth,
-      "aria-expanded": isGroup ? null : String(!found.isCard),
-      "aria-label": shortened(label, 300),
+      ...(found.parent ? {
+        role: "treeitem",
+        "aria-level": found.depth,
+        "aria-expanded": isGroup ? null : String(!found.isCard),
+        "aria-label": shortened(label, 300),
+      } : { role: "none" }),
       tabindex: "-1",
     });
   }
@@ -47,7 +49,8 @@ const Draw = (() => {
       text("label", 10, 18, fitted(member.label, CARD.width - 20, LABEL)),
       text("sub", 10, 34, sub),
     );
-    if (member.unknown_ops) node.append(text("badge", CARD.width - 10, 34, "unknown ops", "end"));
+    if (plan.broken.has(member.id)) node.append(text("badge", CARD.width - 10, 34, "breaks a rule", "end"));
+    else if (member.unknown_ops) node.append(text("badge", CARD.width - 10, 34, "unknown ops", "end"));
     return node;
   }
 
@@ -115,9 +118,10 @@ const Draw = (() => {
       parts.push(switchOf(found, isFolded, right));
       right -= 118;
     }
-    const label = fitted(piece.name || Data.model.name, Math.max(60, right - 100), LABEL);
+    const label = fitted(piece.name || Data.model.name, right - 34, LABEL);
     const words = text("label", 26, 21, label);
-    words.append(svg("tspan", { class: "sub", dx: 8 }, fitted(sub, Math.max(30, right - 40 - label.length * 7), SMALL)));
+    const isRoom = 26 + textWidth(label, LABEL) + 8 + textWidth(sub, SMALL) < right;
+    if (isRoom) words.append(svg("tspan", { class: "sub", dx: 8 }, sub));
     parts.push(words);
     return parts;
   }

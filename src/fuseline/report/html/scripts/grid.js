@@ -102,7 +102,8 @@ class Grid {
       const inside = this.act && !place
         ? el("button", { type: "button", class: "link" }, content)
         : typeof content === "string" ? el("bdi", {}, shortened(content, 400)) : content;
-      return el("td", { class: column.isNumber ? "number" : column.isLong ? "long" : "words" }, inside);
+      const kind = column.isNumber ? "number" : column.isLong ? "long" : "words";
+      return el("td", { class: kind }, column.isCut ? el("div", { class: "cut" }, inside) : inside);
     });
     return el("tr", { class: isChosen ? "selected" : null, "data-key": row.key, "aria-selected": isChosen ? "true" : null }, ...cells);
   }

@@ -7,8 +7,8 @@
     const plan = State.plan();
     select.value = String(State.now.strategy);
     byId("headlines").replaceChildren(...plan.headlines.map((said) => el("li", {}, said)));
-    byId("tiles").replaceChildren(...plan.tiles.map(([label, value, note]) => el("div", { class: "tile" },
-      el("dt", {}, label), el("dd", {}, value), el("dd", { class: "under" }, note))));
+    byId("tiles").replaceChildren(...plan.tiles.map(([label, value, unit, note]) => el("div", { class: "tile" },
+      el("dt", {}, label), el("dd", {}, value, " ", el("span", { class: "unit" }, unit)), el("dd", { class: "under" }, note))));
     for (const line of document.querySelectorAll("[data-strategy]")) {
       const isChosen = line.dataset.strategy === String(State.now.strategy);
       line.classList.toggle("selected", isChosen);
@@ -39,6 +39,7 @@
     } else if (changed.has("colour")) {
       Picture.build();
     }
+    if (changed.has("group")) Picture.look();
     Picture.draw();
     if (changed.has("strategy") || changed.has("colour")) showLegend();
     Details.show();
@@ -83,6 +84,7 @@
   showPlan();
   Picture.build();
   View.fit();
+  Picture.look();
   Picture.draw();
   showLegend();
   Details.show();

@@ -214,10 +214,16 @@ const Picture = (() => {
     draw();
   }
 
+  // Brings what is chosen into view, or what stands for it.
+  function look() {
+    const home = State.now.group === null ? undefined : homeOf(State.now.group);
+    if (home) View.reveal(home);
+  }
+
   const boxOf = (node) => drawing.byKey.get(node?.dataset.piece);
 
   return {
-    act, boxOf, build, canvas, draw, everything, focus, items, tree, uncover, unfold,
+    act, boxOf, build, canvas, draw, everything, focus, items, look, tree, uncover, unfold,
     box: (key) => drawing.byKey.get(key),
     widest: () => drawing.widest,
     current: () => current,

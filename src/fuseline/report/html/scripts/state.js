@@ -34,7 +34,11 @@ const State = (() => {
     parts.set("strategy", Data.strategies[now.strategy].key);
     if (now.group !== null) parts.set("group", now.group);
     if (now.colour !== "bottleneck") parts.set("colour", now.colour);
-    history.replaceState(null, "", `#${parts}`);
+    try {
+      history.replaceState(null, "", `#${parts}`);
+    } catch {
+      // A page shown inside another may have no address of its own; all else works without.
+    }
   }
 
   function read() {

@@ -33,7 +33,8 @@ const Tables = (() => {
       { label: "ops", isNumber: true, value: (row) => row.ops.length, text: (row) => `${row.ops.length} ${row.ops.map((id) => Data.ops[id].name).join(" ")}`, node: (row) => Figures.whole(row.ops.length) },
       words("bound by", "bottleneck"),
       ...FIGURES,
-      { ...words("alone, because", "alone"), isLong: true },
+      words("breaks", "breaks", "a rule that compilers keep to"),
+      { ...words("alone, because", "alone"), isLong: true, isCut: true },
     ],
   });
 
@@ -55,7 +56,7 @@ const Tables = (() => {
 
   function line(name, rows, sum) {
     const cells = NAMES.map((key, place) => FIGURES[place].text(sum));
-    return [name, "", "", rows ? Figures.whole(rows.reduce((all, row) => all + row.ops.length, 0)) : "", "", ...cells, ""];
+    return [name, "", "", rows ? Figures.whole(rows.reduce((all, row) => all + row.ops.length, 0)) : "", "", ...cells, "", ""];
   }
 
   const missed = new Grid(byId("missed-table"), {
@@ -66,12 +67,12 @@ const Tables = (() => {
       { label: "saved", isNumber: true, value: (row) => row.saved_bytes, text: (row) => Figures.whole(row.saved_bytes), title: "bytes that one kernel for a pair saves" },
       number("pairs", "count", Figures.whole),
       words("groups", "patterns"),
+      { label: "legal under T", value: (row) => (row.legal ? "yes" : "no"), node: (row) => el("span", { class: row.legal ? "yes" : "no" }, row.legal ? "yes" : "no") },
+      { ...words("what it takes", "remedy"), isLong: true },
+      { ...words("why", "reason"), isLong: true },
+      words("kept apart by", "rule"),
       words("first op", "from_"),
       words("to", "to"),
-      { label: "legal under T", value: (row) => (row.legal ? "yes" : "no"), node: (row) => el("span", { class: row.legal ? "yes" : "no" }, row.legal ? "yes" : "no") },
-      words("kept apart by", "rule"),
-      { ...words("why", "reason"), isLong: true },
-      { ...words("what it takes", "remedy"), isLong: true },
     ],
   });
 
@@ -119,7 +120,7 @@ const Tables = (() => {
     const silent = plan.groups.filter((group) => !group.launched).length;
     byId("groups-note").textContent = silent ? `${Figures.count(silent, "group")} of views alone launch nothing and move nothing.` : "";
     byId("all-groups").closest("label").hidden = !silent;
-    groups.fill(plan.groups.filter((group) => all || group.launched).map((group) => ({ ...group, key: group.id })));
+    groups.fill(plan.groups.filter((group) => all || group.launched).map((group) => ({ ...group, key: group.id, breaks: plan.broken.get(group.id) ?? "" })));
     missed.fill(plan.missed.map((row, key) => ({ ...row, key })));
     patterns.fill(plan.pattern_rows.map((row, key) => ({ ...row, key })));
     const ids = new Map(plan.refusals.map((row) => [Data.ops[row.from].name, row.from]));

@@ -73,7 +73,7 @@ const View = (() => {
   let across = 0;
   new ResizeObserver(oncePerFrame(() => {
     const { width } = room();
-    if (Math.abs(width - across) > 40 || matchMedia("print").matches) fit();
+    if ((across && Math.abs(width - across) > 40) || matchMedia("print").matches) fit();
     across = width;
   })).observe(canvas);
 
