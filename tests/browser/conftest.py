@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from playwright.sync_api import Browser, Page, Route, ViewportSize, sync_playwright
 
+from fuseline.files import write_bytes
 from fuseline.report.html import encode_html
 from fuseline.report.rows.report import ReportRows
 from tests.report.report_models import (
@@ -37,7 +39,7 @@ _MODELS: dict[str, Callable[[], ReportRows]] = {
     "capacity": lambda: rows_for(blocks_graph(2), ("unfused", "optimal"), "h100-sxm", 5.0),
     "many blocks": lambda: rows_for(blocks_graph(1000), ("unfused", "fusion"), "h100-sxm"),
     "10,001 ops": lambda: rows_for(blocks_graph(2500), ("unfused",), "h100-sxm"),
-    "flat": lambda: rows_for(flat_graph(3000), ("unfused",)),
+    "flat": lambda: rows_for(flat_graph(1200), ("unfused",)),
     "hostile": lambda: rows_for(hostile_graph(), ("unfused", "fusion"), "h100-sxm"),
 }
 
@@ -64,13 +66,15 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture(scope="session")
 def report_file(tmp_path_factory: pytest.TempPathFactory) -> Callable[[str], Path]:
-    """A model's report as a file, made once."""
-    folder = tmp_path_factory.mktemp("reports")
+    """A model's report as a file, made once for all test processes: xdist's lie side by side."""
+    root = tmp_path_factory.getbasetemp()
+    folder = (root.parent if "PYTEST_XDIST_WORKER" in os.environ else root) / "reports"
+    folder.mkdir(exist_ok=True)
 
     def made(model: str) -> Path:
         path = folder / f"{model.replace(' ', '_')}.html"
         if not path.exists():
-            path.write_bytes(encode_html(_MODELS[model]()))
+            write_bytes(path, encode_html(_MODELS[model]()))
         return path
 
     return made

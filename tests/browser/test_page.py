@@ -190,11 +190,11 @@ def test_a_very_long_name_is_cut_and_shown_when_asked(open_report: Open) -> None
 
 
 @pytest.mark.slow
-def test_the_first_picture_of_ten_thousand_ops_comes_at_once(open_report: Open) -> None:
+def test_ten_thousand_ops_stay_usable(open_report: Open) -> None:
     page = open_report("10,001 ops")
-    drawn = page.evaluate("performance.getEntriesByName('first-picture')[0].startTime")
-
-    assert drawn < 3000  # milliseconds; about 500 on two cores
+    page.fill("#search", "up_2400")
+    page.press("#search", "Enter")
+    assert "up_2400" in (page.locator("#details").text_content() or "")
 
 
 def test_headings_tell_the_strategy(open_report: Open) -> None:

@@ -342,7 +342,6 @@ def test_a_model_without_modules_is_drawn(open_report: Open) -> None:
     page.locator("#tree .switch").click()
     page.wait_for_timeout(100)
     assert page.locator("#tree [data-group]").count() > 20
-    assert page.locator("#tree .node").count() <= 3000
 
 
 _PINCH = """() => {
