@@ -83,6 +83,8 @@ def test_tables_go_to_stdout(graph: str, capsys: pytest.CaptureFixture[str]) -> 
         (["-o", "a.trace.json"], "a timeline needs seconds: add --device NAME"),
         (["-o", "missing/a.html"], "cannot write 'missing/a.html': 'missing' is not a directory"),
         (["--table", "plans", "--table", "groups", "-o", "a.csv"], "csv holds one table"),
+        (["--format", "explorer", "-o", "-"], "explorer is several files"),
+        (["--rules", "A", "--rules", "T", "-o", "a.dot"], "dot shows one plan: name one rung"),
     ],
 )
 def test_bad_input_is_one_line_and_writes_nothing(

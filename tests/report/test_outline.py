@@ -135,7 +135,7 @@ def test_edges_into_a_group_hold_what_it_reads(graph: Graph, strategy: str) -> N
 
 def test_missed_fusions_that_are_alike_are_one_row() -> None:
     graph = tower(4)
-    found = missed_rows(graph, partition(graph, "unfused"))
+    found = missed_rows(graph, partition(graph, "unfused")).rows
     by_pair = {(row.from_, row.to): row for row in found}
     joined = by_pair["fc_0", "act_0"]
     # fc's result is written and read again: 2 x 64 bytes, in each of four blocks

@@ -134,7 +134,7 @@ def test_refusals_and_missed_fusions() -> None:
         ("gelu", "mystery", "unknown op", 256, "mystery is known to no table"),
     )
     table = missed_table(row, missed_rows(graph, plan))
-    [found] = missed_rows(graph, plan)
+    [found] = missed_rows(graph, plan).rows
     assert by_name(table)["from"] == found.from_ == "gelu"
     assert by_name(table)["saved_bytes"] == found.saved_bytes == 256
     assert by_name(table)["remedy"] == found.remedy

@@ -93,9 +93,11 @@ def command(
     kind = kind or _kind_of(output, tables, chart)
     made = format_named(kind)
     _check_parts(kind, made, tables, chart)
-    names = _strategies(kind, made, chart, strategies)
+    names = _strategies(kind, made, chart, strategies, len(planning.settings))
     if kind == "trace" and planning.target is None:
         raise InputError("a timeline needs seconds: add --device NAME")
+    if kind == "explorer" and output == _STDOUT:
+        raise InputError("explorer is several files: name the first with -o FILE")
     path = output or (_STDOUT if made.is_text else _file_name(model, made))
     check_writable(path)
     graph = options.find_graph(model, asked)
@@ -138,19 +140,25 @@ def _check_parts(kind: str, made: Format, tables: Sequence[str], chart: str | No
         raise InputError(f"unknown chart '{chart}'{hint}")
     if tables and not made.is_table:
         raise InputError(f"{kind} holds no tables: drop --table, or --format markdown")
+    if len(tables) > 1 and not made.holds_tables:
+        raise InputError(f"{kind} holds one table: name one, or --format markdown")
     if chart is not None and not made.is_drawing:
         raise InputError(f"{kind} is no chart: drop --chart, or --format svg")
 
 
 def _strategies(
-    kind: str, made: Format, chart: str | None, asked: tuple[str, ...]
+    kind: str, made: Format, chart: str | None, asked: tuple[str, ...], rungs: int
 ) -> tuple[str, ...]:
-    """The strategies shown: all unless some are named; in a picture of one plan the optimum."""
+    """The strategies shown: all unless some are named; in a picture of one plan the optimum. That
+    of several rungs is several plans.
+    """
     single = chart in OF_ONE_PLAN if chart is not None else made.is_of_one_plan
     names = choose_strategies(asked or (("optimal",) if single else ("all",)))
+    what = f"the chart '{chart}'" if chart else kind
     if single and len(names) > 1:
-        what = f"the chart '{chart}'" if chart else kind
         raise InputError(f"{what} shows one strategy: name one with --strategy")
+    if single and "optimal" in names and rungs > 1:
+        raise InputError(f"{what} shows one plan: name one rung with --rules")
     return names
 
 

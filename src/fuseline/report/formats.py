@@ -172,6 +172,7 @@ class Format:
     endings: tuple[str, ...]
     is_text: bool = False  # goes to stdout where no file is named
     is_table: bool = False
+    holds_tables: bool = False  # several of them
     is_drawing: bool = False
     is_of_one_plan: bool = False
 
@@ -183,8 +184,12 @@ FORMATS: dict[str, Format] = {
     "png": Format(_drawing("png"), (".png",), is_drawing=True, is_of_one_plan=True),
     "trace": Format(_trace, (".trace.json", ".trace.json.gz")),
     "explorer": Format(_explorer, (".explorer.json",)),
-    "terminal": Format(_tabular("terminal"), (".txt",), is_text=True, is_table=True),
-    "markdown": Format(_tabular("markdown"), (".md",), is_text=True, is_table=True),
+    "terminal": Format(
+        _tabular("terminal"), (".txt",), is_text=True, is_table=True, holds_tables=True
+    ),
+    "markdown": Format(
+        _tabular("markdown"), (".md",), is_text=True, is_table=True, holds_tables=True
+    ),
     "csv": Format(_tabular("csv"), (".csv",), is_text=True, is_table=True),
     "json": Format(_tabular("json"), (".json",), is_text=True, is_table=True),
     "parquet": Format(_tabular("parquet"), (".parquet",), is_table=True),

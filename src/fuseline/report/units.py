@@ -26,12 +26,38 @@ def giga(flops: int) -> str:
 
 
 def percent(part: float, whole: float) -> str:
-    """Part of whole with one decimal; a dash where there is no whole.
+    """Part of whole with one decimal, or as many as tell it from none and from all; a dash where
+    there is no whole.
 
     >>> percent(87_146_496, 568_374_080), percent(1, 0)
     ('15.3%', '-')
+    >>> percent(1, 10_000), percent(9_999, 10_000), percent(0, 7)
+    ('0.01%', '99.99%', '0.0%')
     """
-    return f"{100 * part / whole:.1f}%" if whole else "-"
+    return f"{telling(100 * part / whole, 1, apart_from=(0.0, 100.0))}%" if whole else "-"
+
+
+def telling(value: float, decimals: int, *, apart_from: tuple[float, ...] = (0.0,)) -> str:
+    """A figure with so many decimals, or as many more as it takes not to look like one of
+    `apart_from` where it is none of them; at most twelve.
+
+    >>> telling(0.00123, 1), telling(0.0, 1), telling(12.345, 1)
+    ('0.001', '0.0', '12.3')
+    """
+    for places in range(decimals, 13):
+        text = f"{value:,.{places}f}"
+        if value in apart_from or float(text.replace(",", "")) not in apart_from:
+            return text
+    return f"{value:.3g}"
+
+
+def fraction(value: float) -> str:
+    """A part of 1 as a percentage with two decimals, or as many as tell it from none.
+
+    >>> fraction(0.0523), fraction(0.000001), fraction(0)
+    ('5.23%', '0.0001%', '0.00%')
+    """
+    return f"{telling(100 * value, 2)}%"
 
 
 def ratio(value: float) -> str:
@@ -55,10 +81,10 @@ def at_least(figure: str, unknown_ops: int) -> str:
 def count_of(count: int, noun: str, plural: str = "s") -> str:
     """A count with its noun.
 
-    >>> count_of(1, "group"), count_of(2, "launch", "es")
-    ('1 group', '2 launches')
+    >>> count_of(1, "group"), count_of(1334, "launch", "es")
+    ('1 group', '1,334 launches')
     """
-    return f"{count} {noun}" + ("" if count == 1 else plural)
+    return f"{count:,} {noun}" + ("" if count == 1 else plural)
 
 
 def intensity(value: float) -> str:
@@ -67,9 +93,9 @@ def intensity(value: float) -> str:
 
 
 def microseconds(seconds: float) -> str:
-    """Seconds as microseconds with one decimal.
+    """Seconds as microseconds with one decimal, or as many as tell them from none.
 
-    >>> microseconds(0.00123456)
-    '1,234.6'
+    >>> microseconds(0.00123456), microseconds(2.3e-9), microseconds(0)
+    ('1,234.6', '0.002', '0.0')
     """
-    return f"{seconds * 1e6:,.1f}"
+    return telling(seconds * 1e6, 1)

@@ -2,6 +2,7 @@
 
     explain      two ops and a plan --> refusals, bytes, and every remedy that holds
     top_missed   a plan --> the neighbouring groups apart that cost most, each with its least remedy
+    missed_kinds  the same, pairs alike as one kind, and how many are left out
 
 No remedy is a guess: each is applied, and what it gives is judged as any other group is.
 
@@ -15,17 +16,32 @@ No remedy is a guess: each is applied, and what it gives is judged as any other 
 
 from __future__ import annotations
 
+import re
+from collections import defaultdict
 from dataclasses import replace
 
 from fuseline.errors import InputError
 from fuseline.fusion.explain.case import Case
-from fuseline.fusion.explain.data import Change, Explanation, Missed, Remedy
+from fuseline.fusion.explain.data import Change, Explanation, Missed, MissedKind, MissedRest, Remedy
 from fuseline.fusion.explain.remedies import find_remedies
 from fuseline.fusion.explain.web import Web
 from fuseline.graph import Graph
 from fuseline.plan import Plan, Refusal, Rule
 
-__all__ = ["Change", "Explanation", "Missed", "Remedy", "explain", "top_missed"]
+__all__ = [
+    "Change",
+    "Explanation",
+    "Missed",
+    "MissedKind",
+    "MissedRest",
+    "Remedy",
+    "explain",
+    "missed_kinds",
+    "top_missed",
+]
+
+_NUMBER = re.compile(r"_\d+\b")
+"""What tells `linear_3` from `linear_7`."""
 
 
 def explain(graph: Graph, plan: Plan, a: int, b: int) -> Explanation:
@@ -83,17 +99,60 @@ def top_missed(graph: Graph, plan: Plan, count: int) -> tuple[Missed, ...]:
     group stored all it holds; they are then priced, and put in order, as they are.
     """
     web = Web(graph, plan)
-    edges: dict[frozenset[int], tuple[int, int]] = {}  # of each pair the first producer, consumer
-    for edge in web.near.pairs():
-        if set(web.where[edge[0]]).isdisjoint(web.where[edge[1]]):
-            edges.setdefault(frozenset(map(web.home, edge)), edge)
+    edges, told = _apart(web), _told(web)
     ranked = sorted(edges, key=web.rough_saving, reverse=True)[:count]
     cases = [case for pair in ranked if (case := Case(web, pair)).saved_nbytes > 0]
     cases.sort(key=lambda case: case.saved_nbytes, reverse=True)
-    told: dict[frozenset[int], Refusal] = {}
-    for refusal in plan.refusals:
-        told.setdefault(frozenset(map(web.home, (refusal.producer, refusal.consumer))), refusal)
     return tuple(_missed(case, edges[case.groups], told) for case in cases)
+
+
+def missed_kinds(graph: Graph, plan: Plan, most: int) -> tuple[tuple[MissedKind, ...], MissedRest]:
+    """All pairs of neighbouring groups that one kernel would save bytes, those alike as one kind:
+    the `most` costliest kinds, the first pair of each looked at in full, and what is left.
+
+    Alike are pairs of the same patterns, kept apart by the same rule for the same reason but for
+    the numbers of ops, that save as much.
+    """
+    web = Web(graph, plan)
+    edges, told = _apart(web), _told(web)
+    kinds: dict[tuple[object, ...], list[frozenset[int]]] = defaultdict(list)
+    savings: dict[tuple[object, ...], int] = {}
+    for pair, edge in edges.items():
+        if (saving := web.rough_saving(pair)) > 0:
+            refusal = told.get(pair)
+            why = (refusal.rule, _NUMBER.sub("", refusal.reason)) if refusal else None
+            patterns = tuple(plan.groups[web.home(op)].pattern for op in edge)
+            kinds[patterns, why, saving].append(pair)
+            savings[patterns, why, saving] = saving
+    ranked = sorted(kinds, key=lambda kind: savings[kind], reverse=True)
+    found = [
+        MissedKind(_missed(case, edges[kinds[kind][0]], told), len(kinds[kind]))
+        for kind in ranked[:most]
+        if (case := Case(web, kinds[kind][0])).saved_nbytes > 0
+    ]
+    found.sort(key=lambda kind: kind.first.saved_nbytes, reverse=True)
+    rest = MissedRest(
+        sum(len(kinds[kind]) for kind in ranked[most:]),
+        max((savings[kind] for kind in ranked[most:]), default=0),
+    )
+    return tuple(found), rest
+
+
+def _apart(web: Web) -> dict[frozenset[int], tuple[int, int]]:
+    """Pairs of neighbouring groups that share no op, each with the ops that make them such."""
+    edges: dict[frozenset[int], tuple[int, int]] = {}
+    for edge in web.near.pairs():
+        if set(web.where[edge[0]]).isdisjoint(web.where[edge[1]]):
+            edges.setdefault(frozenset(map(web.home, edge)), edge)
+    return edges
+
+
+def _told(web: Web) -> dict[frozenset[int], Refusal]:
+    """The first refusal that the plan gives of each pair of groups."""
+    told: dict[frozenset[int], Refusal] = {}
+    for refusal in web.plan.refusals:
+        told.setdefault(frozenset(map(web.home, (refusal.producer, refusal.consumer))), refusal)
+    return told
 
 
 def _missed(case: Case, edge: tuple[int, int], told: dict[frozenset[int], Refusal]) -> Missed:

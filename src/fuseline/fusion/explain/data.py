@@ -87,3 +87,19 @@ class Missed:
     is_legal: bool
     is_cyclic: bool
     remedy: Remedy
+
+
+@dataclass(frozen=True, slots=True)
+class MissedKind:
+    """`count` pairs that are apart in the same way; all else is said of the first of them."""
+
+    first: Missed
+    count: int
+
+
+@dataclass(frozen=True, slots=True)
+class MissedRest:
+    """Pairs that are not told of, and the most that one of them would save [bytes]."""
+
+    pairs: int
+    saved_nbytes: int

@@ -12,7 +12,7 @@ from dataclasses import fields
 import msgspec
 
 from fuseline.report.html.pack import distinct, rows_of, sentences, steps
-from fuseline.report.html.words import Tile, tiles
+from fuseline.report.html.words import Tile, missed_rest, tiles
 from fuseline.report.rows import MemberRow, PlanRow, RefusalRow
 from fuseline.report.rows.ops import OpRow
 from fuseline.report.rows.outline import Piece
@@ -67,7 +67,8 @@ def plan_document(partition: PartitionRows, rows: ReportRows) -> dict[str, objec
             "target": steps(edge.target for edge in partition.edges),
             "bytes": distinct(edge.bytes for edge in partition.edges),
         },
-        "missed": msgspec.to_builtins(partition.missed),
+        "missed": msgspec.to_builtins(partition.missed.rows),
+        "missed_rest": missed_rest(partition.missed),
         "pattern_rows": msgspec.to_builtins(plan.patterns),
         "refusals": _refusals(plan.refusals, ids),
         "rules": _rules(plan.refusals),

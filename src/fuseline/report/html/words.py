@@ -6,9 +6,21 @@ from dataclasses import dataclass
 
 from fuseline.report.cells import NOTHING
 from fuseline.report.rows import PlanRow, Result
+from fuseline.report.rows.best import best_searched
+from fuseline.report.rows.device import RooflineRow
+from fuseline.report.rows.missed import MissedRows
 from fuseline.report.rows.report import PartitionRows, ReportRows
 from fuseline.report.text import visible
-from fuseline.report.units import at_least, giga, intensity, megabytes, microseconds, percent
+from fuseline.report.units import (
+    at_least,
+    count_of,
+    fraction,
+    giga,
+    intensity,
+    megabytes,
+    microseconds,
+    percent,
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,20 +96,34 @@ def tiles(plan: PlanRow, result: Result) -> tuple[Tile, ...]:
         Tile("FLOP/byte", intensity(plan.arithmetic_intensity), "", _ridge(plan)),
     ]
     if plan.roofline is not None:
-        time = plan.roofline
-        found.append(
-            Tile(
-                "time, at least",
-                microseconds(time.pipelined_seconds),
-                "µs",
-                f"{microseconds(time.summed_seconds)} µs launch after launch",
-            )
-        )
+        found.append(_time(plan.roofline))
     if plan.memory is not None:
         needed = megabytes(plan.memory.total_bytes)
         found.append(Tile("device memory", needed, "MB", plan.memory.sentence))
     said = "left out of FLOPs and time" if unknown else "every op is counted"
     return (*found, Tile("unknown ops", f"{unknown:,}", "", said))
+
+
+def _time(time: RooflineRow) -> Tile:
+    """Seconds, and what they are: a bound by the device's peaks, or an estimate by its rates."""
+    unrated = time.launches_without_vector_rate
+    said = f"{microseconds(time.summed_seconds)} µs kernel after kernel"
+    if unrated:
+        said = f"{count_of(unrated, 'launch', 'es')} in part: no source gives the rate"
+    elif time.rated:
+        said = "by rates measured on the device"
+    elif not time.overlapped:
+        said = "kernel after kernel"
+    label = "time, predicted" if time.rated else "time, at least"
+    return Tile(label, microseconds(time.pipelined_seconds), "µs", said)
+
+
+def missed_rest(missed: MissedRows) -> str:
+    """What the table of missed fusions leaves out."""
+    if not missed.left_out:
+        return ""
+    pairs = count_of(missed.left_out, "more pair")
+    return f"{pairs} of other kinds, each worth at most {missed.left_out_bytes:,} bytes."
 
 
 def _ridge(plan: PlanRow) -> str:
@@ -112,18 +138,19 @@ def _gap(plan: PlanRow, result: Result) -> Tile:
     proof = plan.proof
     if proof is not None and proof.gap is not None:
         said = "proven" if proof.is_optimal else "at most; not proven optimal"
-        return Tile(label, f"{proof.gap:.2%}", "", f"{said}, rules {proof.rules}")
-    searched = [found for found in result.plans if found.proof and found.traffic_bytes]
-    if searched:
-        best = min(searched, key=lambda found: found.traffic_bytes)
+        of = "" if proof.objective == "bytes" else f" {proof.objective}"
+        return Tile(f"{label}{of}", fraction(proof.gap), "", f"{said}, rules {proof.rules}")
+    best = best_searched(result.plans)
+    if best is not None and best.traffic_bytes:
         above = plan.traffic_bytes - best.traffic_bytes
         sign = "+" if above >= 0 else "-"
         share = percent(abs(above), best.traffic_bytes)
         beside = f"of {megabytes(best.traffic_bytes)} MB, {best.label}"
-        return Tile(label, f"{sign}{share}", "", beside)
+        proven = best.proof is not None and best.proof.is_optimal
+        return Tile(label if proven else "above the best found", f"{sign}{share}", "", beside)
     least = result.graph.compulsory_bytes
-    share = percent(plan.traffic_bytes - least, least)
-    return Tile("above the compulsory", f"+{share}", "", f"of {megabytes(least)} MB")
+    share = f"+{percent(plan.traffic_bytes - least, least)}" if least else NOTHING
+    return Tile("above the compulsory", share, "", f"of {megabytes(least)} MB")
 
 
 STRATEGY_COLUMNS = (
@@ -143,12 +170,14 @@ def _strategy(plan: PlanRow, result: Result) -> Line:
     if plan.kind == "cover":
         notes.append("a cover: ops may be in several kernels")
     if plan.illegal_groups:
-        count = len({row.group for row in plan.illegal_groups})
+        count = plan.illegal_count
         notes.append(f"{count} groups break a rule")
     if plan.extra_launches:
         notes.append(f"{plan.extra_launches} kernels besides the groups")
     if plan.proof is not None:
-        notes.append("proven optimal" if plan.proof.is_optimal else "not proven optimal")
+        of = "" if plan.proof.objective == "bytes" else f" in {plan.proof.objective}"
+        proven = "proven optimal" if plan.proof.is_optimal else "not proven optimal"
+        notes.append(f"{proven}{of}")
     bound = plan.lower_bound_bytes
     time = plan.roofline
     cells = (

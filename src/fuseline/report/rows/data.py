@@ -187,6 +187,13 @@ class PlanRow:
         return f"{self.strategy} ({self.rules})" if self.rules else self.strategy
 
     @property
+    def illegal_count(self) -> int | None:
+        """Groups that break a rule, each once; None of a cover, which is judged by none."""
+        if self.kind == "cover":
+            return None
+        return len({row.group for row in self.illegal_groups})
+
+    @property
     def saved_bytes(self) -> int:
         """Bytes that fusion saves."""
         return self.unfused_traffic_bytes - self.traffic_bytes

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 
 from fuseline.costs import Fit, PlanTime
 from fuseline.plan import Proof
+from fuseline.report.units import count_of, fraction
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,11 +43,15 @@ class CacheRow:
 @dataclass(frozen=True, slots=True)
 class RooflineRow:
     """A plan's time. `summed_seconds` adds every launch overhead; in `pipelined_seconds` those are
-    hidden that pass while the device works. `attained_fraction` is of the contractions' peak.
+    hidden that pass while the device works, where they do at all (`overlapped`). `rated`: by rates
+    measured on the device, terms added, and so no lower bound; else by its peaks.
+    `attained_fraction` is of the contractions' peak.
     """
 
     device: str
     launch: str
+    rated: bool
+    overlapped: bool
     device_seconds: float
     summed_seconds: float
     pipelined_seconds: float
@@ -91,6 +96,7 @@ class ProofRow:
 
 def roofline_row(time: PlanTime) -> RooflineRow:
     """A plan's time as a row."""
+    rated = any(group.is_rated for group in time.groups)
     cache = None
     if time.cache is not None:
         hits = sum(time.cache.hit_nbytes)
@@ -99,6 +105,8 @@ def roofline_row(time: PlanTime) -> RooflineRow:
     return RooflineRow(
         device=time.device,
         launch=time.launch,
+        rated=rated,
+        overlapped=time.pipelined_seconds < time.summed_seconds,
         device_seconds=time.device_seconds,
         summed_seconds=time.summed_seconds,
         pipelined_seconds=time.pipelined_seconds,
@@ -157,9 +165,9 @@ def _sentence(proof: Proof, gap: float | None) -> str:
     if proof.is_optimal or gap == 0:
         return (
             f"optimal: no partition legal under {within} {what} (no op computed twice, traffic by "
-            f"whole tensors); {proof.groups:,} groups weighed"
+            f"whole tensors); {count_of(proof.groups, 'group')} weighed"
         )
     if gap is None:
         return f"not proven: the search under {within} ended early, and has no bound"
     whole = "" if proof.is_complete else ", and not every group was looked at"
-    return f"not proven optimal under {within}: within {gap:.2%} of what any can do{whole}"
+    return f"not proven optimal under {within}: within {fraction(gap)} of what any can do{whole}"

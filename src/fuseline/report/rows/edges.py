@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import defaultdict
 from dataclasses import dataclass
 
+from fuseline.costs import cover_traffic
 from fuseline.graph import OUTSIDE, Flow, Graph
 from fuseline.plan import Plan
 
@@ -41,7 +42,7 @@ def edge_rows(graph: Graph, plan: Plan) -> tuple[EdgeRow, ...]:
     >>> [(edge.source, edge.target, edge.bytes) for edge in edge_rows(graph, plan)]
     [(1, -2, 64), (-1, 0, 64), (0, 1, 64)]
     """
-    storing = _storing_groups(plan)
+    storing = storing_groups(plan)
     found: dict[tuple[int, int], dict[int, list[Flow]]] = defaultdict(lambda: defaultdict(list))
     for group in plan.groups:
         inside = frozenset(group.ops)
@@ -55,13 +56,56 @@ def edge_rows(graph: Graph, plan: Plan) -> tuple[EdgeRow, ...]:
     for flow in graph.flows.kept:
         if flow.writer != OUTSIDE:
             found[storing[flow.writer], OUTPUT][flow.storage].append(flow)
+    moved = {
+        pair: sum(_nbytes(graph, storage, flows) for storage, flows in storages.items())
+        for pair, storages in found.items()
+    }
+    if plan.is_cover:
+        moved = _within_traffic(graph, plan, moved)
     return tuple(
-        EdgeRow(source, target, sum(map(graph.flows.nbytes, storages.values())))
-        for (source, target), storages in sorted(found.items(), key=lambda item: item[0][::-1])
+        EdgeRow(source, target, moved[source, target])
+        for source, target in sorted(moved, key=lambda pair: pair[::-1])
     )
 
 
-def _storing_groups(plan: Plan) -> dict[int, int]:
+def _nbytes(graph: Graph, storage: int, flows: list[Flow]) -> int:
+    """Distinct bytes of one storage; of a writer at most what its index selects."""
+    by_writer: dict[int, list[Flow]] = defaultdict(list)
+    for flow in flows:
+        by_writer[flow.writer].append(flow)
+    limits = graph.flows.write_limits
+    each = [
+        min(nbytes, limits.get((storage, writer), nbytes))
+        for writer, left in by_writer.items()
+        for nbytes in (graph.flows.nbytes(left),)
+    ]
+    return min(graph.flows.nbytes(flows), sum(each))
+
+
+def _within_traffic(
+    graph: Graph, plan: Plan, moved: dict[tuple[int, int], int]
+) -> dict[tuple[int, int], int]:
+    """The same, no edge larger than what its source writes or its target reads: where a cover
+    computes an op in pieces, each of its groups takes and leaves a part.
+    """
+    traffic = dict(
+        zip(
+            (group.id for group in plan.groups),
+            cover_traffic(graph, plan.groups),
+            strict=True,
+        )
+    )
+    return {
+        (source, target): min(
+            nbytes,
+            traffic[source].writes if source in traffic else nbytes,
+            traffic[target].reads if target in traffic else nbytes,
+        )
+        for (source, target), nbytes in moved.items()
+    }
+
+
+def storing_groups(plan: Plan) -> dict[int, int]:
     """Op -> the group that stores its result: in a cover, one that does not only recompute it."""
     storing: dict[int, int] = {}
     for group in plan.groups:

@@ -62,7 +62,7 @@ PLAN: tuple[Field[PlanRow], ...] = (
     _field("unknown_ops", COUNT, "ops that flops leaves out"),
     Field(
         Column("illegal_groups", COUNT, "groups that break a rule that compilers keep to"),
-        lambda plan: None if plan.kind == "cover" else len(plan.illegal_groups),
+        lambda plan: plan.illegal_count,
     ),
     _field("extra_launches", COUNT, "kernels that compute no op of the graph, in launches too"),
     _field("extra_traffic_bytes", BYTES, "their bytes, in traffic_bytes too"),

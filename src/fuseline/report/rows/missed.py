@@ -2,18 +2,13 @@
 
 from __future__ import annotations
 
-import re
-from collections import defaultdict
 from dataclasses import dataclass
 
+from fuseline.fusion.explain import MissedKind, missed_kinds
 from fuseline.graph import Graph
 from fuseline.plan import Plan
-from fuseline.report.rows.explain import MissedPairRow, missed_pair_rows
 
-_NUMBER = re.compile(r"_\d+\b")  # what tells `linear_3` from `linear_7`
-_LOOKED_AT = 120  # pairs; a remedy is searched for each
-_LARGE = 3000  # ops: in a graph of more, fewer pairs are looked at
-_LOOKED_AT_LARGE = 40
+_KINDS = 60  # a remedy is searched for each
 
 
 @dataclass(frozen=True, slots=True)
@@ -22,7 +17,7 @@ class MissedRow:
     ops of the first of them, `source` and `target` its groups.
 
     One kernel for a pair saves `saved_bytes`. Pairs overlap: their savings do not add up.
-    `legal`: rules T allow the kernel as it is; `remedy` is the least that would make it.
+    `legal`: rules T allow the kernel of the first as it is; `remedy` is the least that makes it.
     """
 
     from_: str
@@ -38,8 +33,18 @@ class MissedRow:
     remedy: str
 
 
-def missed_rows(graph: Graph, plan: Plan) -> tuple[MissedRow, ...]:
-    """The costliest pairs of neighbours that a plan leaves apart, the costliest first.
+@dataclass(frozen=True, slots=True)
+class MissedRows:
+    """The costliest kinds of pairs; `left_out` more pairs save at most `left_out_bytes` each."""
+
+    rows: tuple[MissedRow, ...]
+    left_out: int
+    left_out_bytes: int
+
+
+def missed_rows(graph: Graph, plan: Plan) -> MissedRows:
+    """The pairs of neighbours that a plan leaves apart although one kernel would save bytes, the
+    costliest first.
 
     >>> from fuseline.fusion import partition
     >>> from fuseline.graph import Builder, Kind, Role
@@ -47,31 +52,27 @@ def missed_rows(graph: Graph, plan: Plan) -> tuple[MissedRow, ...]:
     >>> x = build.tensor("x", (4, 8), role=Role.INPUT)  # 128 bytes
     >>> y = build.op("act", Kind.GELU, inputs=[x], shape=(4, 8))
     >>> graph = build.finish([build.op("next", Kind.RELU, inputs=[y], shape=(4, 8))])
-    >>> [row.saved_bytes for row in missed_rows(graph, partition(graph, "unfused"))]
+    >>> [row.saved_bytes for row in missed_rows(graph, partition(graph, "unfused")).rows]
     [256]
     """
-    count = _LOOKED_AT if len(graph.ops) < _LARGE else _LOOKED_AT_LARGE
-    alike: dict[tuple[object, ...], list[MissedPairRow]] = defaultdict(list)
-    for pair in missed_pair_rows(graph, plan, count):
-        kinds = tuple(home.pattern for home in pair.groups)
-        reason = _NUMBER.sub("", pair.reason)
-        alike[kinds, pair.rule, reason, pair.saved_bytes, pair.remedy.change].append(pair)
-    return tuple(_row(pairs) for pairs in alike.values())
+    kinds, rest = missed_kinds(graph, plan, _KINDS)
+    rows = tuple(_row(graph, plan, kind) for kind in kinds)
+    return MissedRows(rows, rest.pairs, rest.saved_nbytes)
 
 
-def _row(pairs: list[MissedPairRow]) -> MissedRow:
-    first = pairs[0]
+def _row(graph: Graph, plan: Plan, kind: MissedKind) -> MissedRow:
+    first = kind.first
     source, target = first.groups
     return MissedRow(
-        from_=first.from_,
-        to=first.to,
-        source=source.group,
-        target=target.group,
-        patterns=f"{source.pattern} → {target.pattern}",
-        count=len(pairs),
-        rule=first.rule,
+        from_=graph.ops[first.producer].name,
+        to=graph.ops[first.consumer].name,
+        source=source,
+        target=target,
+        patterns=f"{plan.groups[source].pattern} → {plan.groups[target].pattern}",
+        count=kind.count,
+        rule=first.rule.value,
         reason=first.reason,
-        legal=first.legal,
-        saved_bytes=first.saved_bytes,
+        legal=first.is_legal,
+        saved_bytes=first.saved_nbytes,
         remedy=first.remedy.sentence,
     )

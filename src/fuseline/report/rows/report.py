@@ -15,7 +15,7 @@ from fuseline.plan import Plan
 from fuseline.report.rows.capacity import CapacityRows, capacity_rows
 from fuseline.report.rows.data import PlanRow, Result, Target
 from fuseline.report.rows.edges import EdgeRow, edge_rows
-from fuseline.report.rows.missed import MissedRow, missed_rows
+from fuseline.report.rows.missed import MissedRows, missed_rows
 from fuseline.report.rows.ops import OpRow, op_rows
 from fuseline.report.rows.outline import Piece, outline
 from fuseline.report.rows.plans import rows
@@ -41,7 +41,7 @@ class PartitionRows:
     outline: Piece
     edges: tuple[EdgeRow, ...]
     ops: tuple[tuple[int, ...], ...]
-    missed: tuple[MissedRow, ...]
+    missed: MissedRows
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,7 +19,7 @@ from fuseline.report.rows.fields import (
     columns_of,
     values_of,
 )
-from fuseline.report.rows.missed import MissedRow
+from fuseline.report.rows.missed import MissedRows
 from fuseline.report.rows.table import Column, Measure, Table, Value
 from fuseline.report.units import count_of
 
@@ -83,7 +83,7 @@ def refusals_table(plan: PlanRow) -> Table:
     return Table("refusals", _title("Refusals", plan), columns, rows, keys=2)
 
 
-def missed_table(plan: PlanRow, missed: Iterable[MissedRow]) -> Table:
+def missed_table(plan: PlanRow, missed: MissedRows) -> Table:
     """One row for neighbours that are apart in the same way, the costliest first. Their savings
     overlap: they do not add up.
     """
@@ -114,10 +114,13 @@ def missed_table(plan: PlanRow, missed: Iterable[MissedRow]) -> Table:
             row.reason,
             row.remedy,
         )
-        for row in missed
+        for row in missed.rows
     )
-    notes = ("saved_bytes is of one pair; pairs overlap, so that they do not add up",)
-    return Table("missed", _title("Missed fusions", plan), columns, rows, notes, keys=2)
+    notes = ["saved_bytes is of one pair; pairs overlap, so that they do not add up"]
+    if missed.left_out:
+        pairs = count_of(missed.left_out, "more pair")
+        notes.append(f"{pairs} of other kinds would save at most {missed.left_out_bytes:,} bytes")
+    return Table("missed", _title("Missed fusions", plan), columns, rows, tuple(notes), keys=2)
 
 
 def bottlenecks_table(plan: PlanRow) -> Table:

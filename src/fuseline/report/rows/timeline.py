@@ -182,6 +182,8 @@ def _held(graph: Graph, plan: Plan) -> int | None:
 def _notes(plan: Plan, time: PlanTime) -> tuple[str, ...]:
     """What these times leave out or assume, plan by plan."""
     said = ["times are lower bounds, by a roofline of the device"]
+    if any(group.is_rated for group in time.groups):
+        said = ["times are by rates measured on the device, no lower bounds"]
     if time.unknown_ops:
         said.append(f"work of {count_of(time.unknown_ops, 'op')} that no formula knows is left out")
     if time.groups_without_vector_rate:

@@ -5,7 +5,9 @@ and every percentage stands beside the two totals it is made of.
 from __future__ import annotations
 
 from fuseline.hardware.device import Basis
+from fuseline.report.rows.best import best_searched
 from fuseline.report.rows.data import PlanRow, Result, Target
+from fuseline.report.rows.device import RooflineRow
 from fuseline.report.units import count_of, giga, intensity, megabytes, microseconds, percent
 
 _FLOPS = (
@@ -50,9 +52,9 @@ def _bound(plan: PlanRow, result: Result) -> str:
         f"{megabytes(least)} MB any partition must move; this one moves {megabytes(above)} MB more"
     )
     if plan.proof is not None:
-        return f"{said}. It is {plan.proof.sentence}."
-    searched = (found for found in result.plans if found.strategy == "optimal")
-    best = min(searched, key=lambda found: found.traffic_bytes, default=None)
+        sentence = plan.proof.sentence
+        return f"{said}. By a search for the least {plan.proof.objective}: {sentence}."
+    best = best_searched(result.plans)
     if best is None or not best.traffic_bytes:
         return f"{said}."
     over = plan.traffic_bytes - best.traffic_bytes
@@ -79,19 +81,31 @@ def _time(plan: PlanRow) -> list[str]:
     if time is None:
         counts = ", ".join(f"{count} {band}" for band, count in plan.bottlenecks.counts.items())
         return [f"By FLOPs a byte, launches are: {counts}." if counts else "Nothing is launched."]
+    unrated = time.launches_without_vector_rate
     shares = "; ".join(
         f"{share.bottleneck} {count_of(share.launches, 'launch', 'es')}, "
         f"{microseconds(share.seconds)} µs"
         for share in sorted(time.shares, key=lambda share: -share.seconds)
     )
-    return [
-        (
-            f"At least {microseconds(time.pipelined_seconds)} µs on {time.device} where launches "
-            "overlap the device's work; "
-            f"{microseconds(time.summed_seconds)} µs one after the other."
-        ),
-        f"What bounds them: {shares}." if shares else "Nothing is launched.",
-    ]
+    said = [_seconds(time), f"What bounds them: {shares}." if shares else "Nothing is launched."]
+    if unrated:
+        said.append(
+            f"Time leaves out other FLOPs of {count_of(unrated, 'launch', 'es')}: no source gives "
+            "this device's rate."
+        )
+    return said
+
+
+def _seconds(time: RooflineRow) -> str:
+    summed = f"{microseconds(time.summed_seconds)} µs"
+    if time.rated:
+        return f"{summed} on {time.device}, by rates measured on it, kernel after kernel."
+    if not time.overlapped:
+        return f"At least {summed} on {time.device}, kernel after kernel."
+    return (
+        f"At least {microseconds(time.pipelined_seconds)} µs on {time.device} where launches "
+        f"overlap the device's work; {summed} one after the other."
+    )
 
 
 def _doubts(plan: PlanRow, result: Result) -> list[str]:
@@ -100,9 +114,8 @@ def _doubts(plan: PlanRow, result: Result) -> list[str]:
         ops = count_of(plan.unknown_ops, "op")
         said.append(f"FLOPs and time leave out {ops} that no formula knows; their bytes are in.")
     if plan.illegal_groups:
-        broken = len({row.group for row in plan.illegal_groups})
         said.append(
-            f"{count_of(broken, 'group')} break a rule that compilers keep to; "
+            f"{count_of(plan.illegal_count or 0, 'group')} break a rule that compilers keep to; "
             f"{megabytes(plan.illegal_saved_bytes)} of the {megabytes(plan.saved_bytes)} MB saved "
             "are theirs."
         )
@@ -147,17 +160,21 @@ def assumptions(result: Result, target: Target | None) -> tuple[str, ...]:
 
 def _device(target: Target, result: Result) -> list[str]:
     device = target.device
+    times = [plan.roofline for plan in result.plans if plan.roofline]
+    rated = any(time.rated for time in times)
     said = [
         (
-            f"Times are a roofline of {device.title}, a lower bound: the largest of FLOPs / peak, "
-            "other FLOPs / vector peak and bytes / bandwidth, and the launch."
+            f"Times are by rates measured on {device.title}, for each class of kernels: launch, "
+            "FLOPs, other FLOPs, rows and bytes added up. They are estimates, no lower bound."
+            if rated
+            else f"Times are a roofline of {device.title}, a lower bound: the largest of FLOPs / "
+            "peak, other FLOPs / vector peak and bytes / bandwidth, and the launch."
         ),
         "Launches are issued one by one (eager)."
         if target.launch == "eager"
         else f"Launches are by '{target.launch}'.",
     ]
-    times = [plan.roofline for plan in result.plans if plan.roofline]
-    if times:
+    if times and not rated:
         said.extend(
             f"Contractions of {peak.dtype} at {peak.flops_per_second / 1e12:,.1f} TFLOP/s "
             f"({peak.how}), ridge point {intensity(peak.ridge_point)} FLOP/byte."
@@ -166,7 +183,8 @@ def _device(target: Target, result: Result) -> list[str]:
     assumed = sum(figure.basis is Basis.ASSUMED for figure in device.figures)
     if assumed:
         said.append(
-            f"{count_of(assumed, 'figure')} of {len(device.figures)} of this device are assumed, "
-            "no source gives them."
+            f"Of this device's {len(device.figures)} figures {assumed} "
+            f"{'is' if assumed == 1 else 'are'} assumed: no source gives "
+            f"{'it' if assumed == 1 else 'them'}."
         )
     return said

@@ -11,6 +11,7 @@ from rich.table import Table
 
 from fuseline.plan import UNCOUNTED
 from fuseline.report.rows import GraphRow, MemberRow, PatternRow, PlanRow, Result
+from fuseline.report.rows.best import best_searched
 from fuseline.report.units import at_least, giga, intensity, megabytes, percent, ratio
 
 _PIPE_WIDTH = 132  # a pipe has no width of its own
@@ -125,7 +126,7 @@ def print_quantify(console: Console, plan: PlanRow, operators: int) -> None:
     print_bottlenecks(console, plan)
     if plan.illegal_groups:
         console.print(
-            f"  note: {len(plan.illegal_groups)} groups break a rule that compilers keep to, "
+            f"  note: {plan.illegal_count} groups break a rule that compilers keep to, "
             f"e.g. {escape(plan.illegal_groups[0].reason)}; they save "
             f"{megabytes(plan.illegal_saved_bytes)} of {megabytes(plan.saved_bytes)} MB, part of "
             "which smaller groups could save too",
@@ -228,7 +229,7 @@ def print_comparison(console: Console, result: Result) -> None:
                 megabytes(plan.traffic_bytes),
                 percent(plan.saved_bytes, plan.unfused_traffic_bytes),
                 at_least(intensity(plan.arithmetic_intensity), plan.unknown_ops),
-                "-" if plan.kind == "cover" else str(len(plan.illegal_groups)),
+                "-" if plan.illegal_count is None else str(plan.illegal_count),
                 _over_best(plan, result),
             )
             for plan in result.plans
@@ -277,8 +278,9 @@ def print_comparison(console: Console, result: Result) -> None:
 
 def _over_best(plan: PlanRow, result: Result) -> str:
     """Bytes above the least of the optimal plans shown; nothing where there is none."""
-    best = min((p.traffic_bytes for p in result.plans if p.strategy == "optimal"), default=None)
-    if best is None or not best:
+    searched = best_searched(result.plans)
+    best = searched.traffic_bytes if searched else 0
+    if not best:
         return "-"
     mark = "*" if plan.illegal_groups or plan.kind == "cover" else ""
     return f"{(plan.traffic_bytes - best) / best:+.1%}{mark}"

@@ -122,6 +122,7 @@ const Tables = (() => {
     byId("all-groups").closest("label").hidden = !silent;
     groups.fill(plan.groups.filter((group) => all || group.launched).map((group) => ({ ...group, key: group.id, breaks: plan.broken.get(group.id) ?? "" })));
     missed.fill(plan.missed.map((row, key) => ({ ...row, key })));
+    byId("missed-rest").textContent = plan.missed_rest;
     patterns.fill(plan.pattern_rows.map((row, key) => ({ ...row, key })));
     const ids = new Map(plan.refusals.map((row) => [Data.ops[row.from].name, row.from]));
     rules.fill(plan.rules.map((row, key) => ({ ...row, key, group: plan.groupOf.get(ids.get(row.from))?.id })));
