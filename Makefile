@@ -64,6 +64,8 @@ test-gpu: $(DEV) ## the tests that need an NVIDIA GPU alone; skipped, with the r
 bench: $(BENCH) ## time Fuseline and its peers on this machine
 	@$(BIN)/python benchmarks/run.py
 	@$(BIN)/python benchmarks/optimum.py
+	@if command -v chromium > /dev/null; then $(BIN)/python benchmarks/pages.py; \
+	else echo "benchmarks/pages.py: skipped, no chromium"; fi
 
 docs: $(DEMO) ## write the generated pages anew, but for coverage and benchmarks
 	@mkdir -p docs/validation

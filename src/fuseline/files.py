@@ -1,4 +1,4 @@
-"""Bytes on disk: whole or not at all."""
+"""Bytes on disk: whole or not at all; compressed where the name says so."""
 
 from __future__ import annotations
 
@@ -40,6 +40,40 @@ def write_bytes(path: Path, content: bytes) -> None:
         if scratch is not None:
             scratch.unlink(missing_ok=True)
         raise InputError(f"cannot write '{path}': {error.strerror}") from error
+
+
+_ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
+
+
+def packed(content: bytes, path: Path, level: int = 3) -> bytes:
+    """`content` as it is written to `path`: compressed (zstd) where the name ends in `.zst`."""
+    if path.suffix != ".zst":
+        return content
+    import zstandard  # only where a compressed file is asked for
+
+    return zstandard.compress(content, level)
+
+
+def unpacked(content: bytes, origin: str) -> bytes:
+    """What `packed` was given, whether it compressed it or not; `origin` names it in errors.
+
+    Raises `InputError` for compressed content that is damaged or ends too early.
+
+    >>> unpacked(packed(b"{}", Path("graph.json.zst")), "graph.json.zst")
+    b'{}'
+    """
+    if not content.startswith(_ZSTD_MAGIC):
+        return content
+    import zstandard
+
+    stream = zstandard.ZstdDecompressor().decompressobj()
+    try:
+        plain = stream.decompress(content)
+    except zstandard.ZstdError as error:
+        raise InputError(f"'{origin}' is damaged: {error}") from error
+    if not stream.eof:
+        raise InputError(f"'{origin}' is damaged: it ends too early")
+    return plain
 
 
 def _umask() -> int:

@@ -106,7 +106,7 @@ def test_the_groups_of_a_plan_by_hand() -> None:
     assert (besides["traffic_bytes"], besides["saved_bytes"]) == (64, -64)
     assert besides["seconds"] == pytest.approx(64 / 20 + 3)
     assert table.notes == (
-        "FLOPs leave out 1 unknown op, whose bytes are those of inputs and outputs",
+        "FLOPs and time leave out 1 unknown op, whose bytes are those of inputs and outputs",
     )
 
 
@@ -232,7 +232,7 @@ def test_tables_of_several_plans_name_the_plan_in_each_row() -> None:
     for plan, row in zip(plans, result.plans, strict=True):
         mine = [found[2:] for found in groups.rows if found[0] == plan.strategy]
         assert tuple(mine) == groups_table(row).rows
-    assert any(note.startswith("mine: FLOPs leave out") for note in groups.notes)
+    assert any(note.startswith("mine: FLOPs and time leave out") for note in groups.notes)
 
 
 def results() -> list[Result]:

@@ -11,7 +11,13 @@ from decimal import Decimal
 from fuseline.errors import InputError
 from fuseline.report.rows.table import Measure
 
-_NUMBER = re.compile(r"([0-9][0-9_,]*(?:\.[0-9]+)?(?:e-?[0-9]+)?)\s*(\D*)", re.IGNORECASE)
+_NUMBER = re.compile(
+    r"((?:[0-9]{1,3}(?:[_,][0-9]{3})+|[0-9]+)(?:\.[0-9]+)?(?:e[+-]?[0-9]+)?)\s*(\D*)", re.IGNORECASE
+)
+"""Commas part thousands: in '1,5MB' one would be a decimal point, and it is refused."""
+
+_MOST = 2**63 - 1
+"""Of any amount: JSON holds no larger whole number."""
 
 _PREFIXES = {"": 1, "k": 10**3, "m": 10**6, "g": 10**9, "t": 10**12, "p": 10**15}
 _BINARY = {"kib": 2**10, "mib": 2**20, "gib": 2**30, "tib": 2**40}
@@ -62,8 +68,11 @@ def parse_amount(value: object, measure: Measure) -> int | float:
     >>> parse_amount("5%", Measure.FRACTION), parse_amount(63, Measure.COUNT)
     (0.05, 63)
     """
-    amount = _exact(value, measure)
-    if amount is None or not amount.is_finite() or amount < 0:
+    try:
+        amount = _exact(value, measure)
+    except ArithmeticError:  # an exponent of a million digits
+        amount = None
+    if amount is None or not 0 <= amount <= _MOST:
         raise InputError(f"{_shown(value)} is no {_NOUNS[measure]}: write {_EXAMPLES[measure]}")
     return int(amount) if measure.is_whole else float(amount)
 
@@ -80,7 +89,9 @@ _NOUNS = {
 def _exact(value: object, measure: Measure) -> Decimal | None:
     if isinstance(value, bool):
         return None
-    if isinstance(value, int) or (isinstance(value, float) and not measure.is_whole):
+    if isinstance(value, int):
+        return Decimal(value)
+    if isinstance(value, float) and not measure.is_whole:
         return Decimal(str(value))
     if not isinstance(value, str):
         return None

@@ -10,7 +10,7 @@ import msgspec
 import fuseline
 from fuseline.cli.options import Asked, capture_options, find_graph
 from fuseline.cli.partition import check_writable
-from fuseline.cli.sizes import parse_size
+from fuseline.hardware.sizes import parse_size
 from fuseline.errors import InputError
 from fuseline.files import write_bytes
 from fuseline.fusion import Settings

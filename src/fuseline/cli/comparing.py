@@ -11,7 +11,7 @@ import click
 
 from fuseline.cli.options import parse_shape
 from fuseline.cli.planning import say_unread
-from fuseline.cli.sizes import parse_size
+from fuseline.hardware.sizes import parse_size
 from fuseline.errors import InputError
 from fuseline.fusion import STRATEGIES, Settings, choose_strategies
 from fuseline.hardware import load_device

@@ -8,7 +8,7 @@ from functools import wraps
 
 import click
 
-from fuseline.cli.sizes import parse_size
+from fuseline.hardware.sizes import parse_size
 from fuseline.errors import InputError
 from fuseline.fusion import STRATEGIES, Settings
 from fuseline.graph import Graph

@@ -13,13 +13,12 @@ from pathlib import Path
 import msgspec
 
 from fuseline.errors import InputError
-from fuseline.files import read_bytes, write_bytes
+from fuseline.files import packed, read_bytes, unpacked, write_bytes
 from fuseline.graph.data import ITEM_BYTES, Op, Storage, Tensor
 from fuseline.graph.graph import Graph
 
 SCHEMA = "fuseline.graph/1"
 _FAMILY, _VERSION = SCHEMA.split("/")
-_ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
 _UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 
@@ -41,8 +40,7 @@ def encode(graph: Graph) -> bytes:
 
 def decode(content: bytes, origin: str) -> Graph:
     """The graph in `content`, checked; `origin` names it in errors."""
-    if content.startswith(_ZSTD_MAGIC):
-        content = _decompress(content, origin)
+    content = unpacked(content, origin)
     try:
         document = msgspec.json.decode(content, type=_Document)
     except _UNREADABLE as error:
@@ -61,12 +59,7 @@ def save(graph: Graph, path: str | Path) -> None:
     Raises `InputError` where the place cannot be written.
     """
     path = Path(path)
-    content = encode(graph)
-    if path.suffix == ".zst":
-        import zstandard  # only where a compressed file is asked for
-
-        content = zstandard.compress(content)
-    write_bytes(path, content)
+    write_bytes(path, packed(encode(graph), path))
 
 
 def load(path: str | Path) -> Graph:
@@ -186,16 +179,3 @@ def _check_schema(content: bytes, origin: str) -> None:
             f"'{origin}' has schema '{schema}'; this version reads '{SCHEMA}': "
             "capture the model again or use the fuseline that wrote it"
         )
-
-
-def _decompress(content: bytes, origin: str) -> bytes:
-    import zstandard
-
-    stream = zstandard.ZstdDecompressor().decompressobj()
-    try:
-        plain = stream.decompress(content)
-    except zstandard.ZstdError as error:
-        raise InputError(f"'{origin}' is damaged: {error}") from error
-    if not stream.eof:
-        raise InputError(f"'{origin}' is damaged: it ends too early")
-    return plain

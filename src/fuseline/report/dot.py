@@ -15,12 +15,14 @@ from math import sqrt
 from fuseline.report.colours import MEANING, SOFT
 from fuseline.report.quantities import duration, scaled
 from fuseline.report.rows.data import PlanRow
+from fuseline.report.rows.doubts import doubts
 from fuseline.report.rows.edges import INPUT, OUTPUT
 from fuseline.report.rows.picture import Box, Frame, Picture, Port, Totals
 from fuseline.report.text import shortened, visible
 from fuseline.report.units import at_least, count_of
 
 _NAME = 48  # characters of a name
+_CLAUSE = 200  # characters of what the figures leave out
 _TOLD = 200  # characters of a line that a box says when it is pointed at
 _LINE = 30  # characters of a line of ops
 _LINES = 3  # lines of ops in a box; the rest is counted
@@ -97,6 +99,7 @@ def _title(drawn: Picture, plan: PlanRow, model: str) -> str:
         extra = count_of(plan.extra_launches, "kernel")
         moved = scaled(plan.extra_traffic_bytes, "B")
         lines.append(_faint(f"{extra} of no op, {moved}: not drawn"))
+    lines += [_faint(markup(clause, _CLAUSE)) for clause in doubts(plan)]
     legend = [
         f'<FONT POINT-SIZE="13" COLOR="{SOFT[name]}">■</FONT> '
         + _faint(f"{name}: {MEANING[name]} ({count})")

@@ -18,6 +18,7 @@ import msgspec
 
 from fuseline.report.colours import SOFT, STRONG
 from fuseline.report.rows import MemberRow, PlanRow
+from fuseline.report.rows.doubts import doubts
 from fuseline.report.rows.explorer import ExplorerRows, LayerRow, NodeRow
 from fuseline.report.rows.ops import OpRow
 from fuseline.report.text import visible
@@ -212,6 +213,8 @@ def _layer_texts(rows: ExplorerRows, layer: LayerRow) -> Iterator[tuple[str, str
 def _plan_texts(model: str, plan: PlanRow) -> Iterator[tuple[str, str]]:
     yield "model", visible(model)
     yield "strategy", visible(plan.label)
+    if left_out := doubts(plan):
+        yield "left out", "; ".join(left_out)
     if plan.device is not None:
         yield "device", visible(plan.device)
     yield "launches", _figure(plan.launches)

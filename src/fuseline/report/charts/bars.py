@@ -4,7 +4,14 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from fuseline.report.charts.labels import Datum, bottleneck_colour, cut, tooltips, with_data
+from fuseline.report.charts.labels import (
+    Datum,
+    bottleneck_colour,
+    cut,
+    doubt_lines,
+    tooltips,
+    with_data,
+)
 from fuseline.report.charts.render import Spec
 from fuseline.report.colours import SOFT
 from fuseline.report.quantities import duration, scaled
@@ -38,7 +45,9 @@ def strategies(result: Result) -> Spec:
     drawn = alt.layer(*_bars(found), *_lines(), *_words(found)).properties(
         width="container",
         height=_WORDED * max(len(found.bars), 1),
-        title=alt.Title("Bytes moved, by strategy", subtitle=_subtitle(found)),
+        title=alt.Title(
+            "Bytes moved, by strategy", subtitle=[*_subtitle(found), *doubt_lines(result.plans[0])]
+        ),
     )
     drawn = drawn.add_params(alt.param(name="selected", value=None))
     return with_data(
@@ -165,7 +174,7 @@ def bottlenecks(plan: PlanRow) -> Spec:
     drawn = alt.layer(bars, words).properties(
         width="container",
         height=_BAR * max(len(figures), 1),
-        title=alt.Title(f"What bounds {cut(plan.label)}", subtitle=basis),
+        title=alt.Title(f"What bounds {cut(plan.label)}", subtitle=[basis, *doubt_lines(plan)]),
     )
     return with_data(drawn, parts=[_part(part) for part in parts])
 

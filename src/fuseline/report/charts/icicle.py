@@ -10,6 +10,7 @@ from fuseline.report.charts.labels import (
     bottleneck_colour,
     chosen,
     cut,
+    doubt_lines,
     selectable,
     tooltips,
     with_data,
@@ -66,7 +67,7 @@ def _subtitle(plan: PlanRow) -> list[str]:
     if plan.extra_launches:
         kernels, moved = count_of(plan.extra_launches, "kernel"), plan.extra_traffic_bytes
         lines.append(f"{kernels} of no op, which move {scaled(moved, 'B')} more, are not in it.")
-    return lines
+    return [*lines, *doubt_lines(plan)]
 
 
 def _rect(rect: RectRow, whole: RectRow) -> Datum:

@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 from fuseline.report.charts.render import Spec
 from fuseline.report.colours import MEANING, STRONG
+from fuseline.report.rows.data import PlanRow
+from fuseline.report.rows.doubts import doubts
 from fuseline.report.text import shortened, visible
 
 if TYPE_CHECKING:
@@ -70,3 +72,8 @@ def bottleneck_colour(present: Iterable[str], colours: dict[str, str] = STRONG) 
 def cut(text: str) -> str:
     """A name as a tooltip shows it."""
     return shortened(visible(text), NAME)
+
+
+def doubt_lines(plan: PlanRow) -> list[str]:
+    """What the plan's figures leave out, as lines of a subtitle."""
+    return [f"{clause[:1].upper()}{clause[1:]}." for clause in doubts(plan)]

@@ -10,6 +10,7 @@ from fuseline.report.charts.labels import (
     bottleneck_colour,
     chosen,
     cut,
+    doubt_lines,
     selectable,
     tooltips,
     with_data,
@@ -43,7 +44,7 @@ def roofline(plan: PlanRow) -> Spec:
     drawn = alt.layer(*layers).properties(
         width="container",
         height=_HEIGHT,
-        title=alt.Title(_title(plan), subtitle=_subtitle(chart)),
+        title=alt.Title(_title(plan), subtitle=[*_subtitle(chart, plan), *doubt_lines(plan)]),
     )
     return with_data(
         selectable(drawn),
@@ -63,7 +64,7 @@ def _title(plan: PlanRow) -> str:
     return cut(f"{plan.label} on {plan.device}" if plan.device else plan.label)
 
 
-def _subtitle(chart: RooflineChart) -> list[str]:
+def _subtitle(chart: RooflineChart, plan: PlanRow) -> list[str]:
     first = f"{count_of(chart.kernels, 'kernel')}, each at its FLOPs a byte; area: bytes moved"
     if chart.points:  # the first is the largest
         first += f", at most {scaled(chart.points[0].total_bytes, 'B')} by kernels alike"
@@ -74,7 +75,9 @@ def _subtitle(chart: RooflineChart) -> list[str]:
     if chart.without_flops:
         what = f"{chart.without_flops} without a contraction in the strip on the left"
         place = ", as far below the bandwidth roof as their bytes/s are below the device's"
-        lines.append(f"{what}{place if chart.device else ''}.")
+        lines.append(f"{what}{place if chart.slope else ''}.")
+    if plan.roofline is not None and plan.roofline.rated:
+        lines.append("Times are by rates measured for each class of kernels: no one roof.")
     if chart.left_out:
         lines.append(f"{count_of(chart.left_out, 'kernel')} of no op left out.")
     return lines

@@ -180,6 +180,7 @@ class PlanRow:
     memory: MemoryRow | None
     extra_launches: int  # kernels that compute no op of the graph, in a compiler's plan
     extra_traffic_bytes: int
+    hidden_bytes: int  # the graph's: what moves inside attention ops and is in no figure
 
     @property
     def label(self) -> str:

@@ -138,6 +138,7 @@ def plan_row(graph: Graph, plan: Plan, price: PlanCost, target: Target | None = 
         memory=_memory(graph, plan, target),
         extra_launches=len(price.extras),
         extra_traffic_bytes=price.extra_nbytes,
+        hidden_bytes=graph.hidden_bytes,
     )
 
 

@@ -1,5 +1,7 @@
 """A plan's kernels as points of a roofline: where each stands, and the roof above it.
 
+Measured rates differ from class to class of kernels: a plan timed by them has no roof.
+
 A kernel stands at its FLOPs a byte and at the FLOP/s that its predicted time leaves. One without
 a contraction has neither: it stands in a strip left of the axis, as far below the bandwidth roof
 as its bytes a second are below the device's bandwidth. So none is left out. Without a device the
@@ -189,7 +191,7 @@ def _point(members: Sequence[MemberRow], x: float, y: float) -> PointRow:
 
 def _slope(plan: PlanRow, left: float, right: float) -> SlopeRow | None:
     """The device's bandwidth, as the roofs have it; without one, as the kernels have it."""
-    if plan.roofline is None:
+    if plan.roofline is None or plan.roofline.rated:
         return None
     rates = [peak.flops_per_second / peak.ridge_point for peak in plan.roofline.peaks]
     rates = rates or [
@@ -206,7 +208,7 @@ def _slope(plan: PlanRow, left: float, right: float) -> SlopeRow | None:
 def _roofs(plan: PlanRow, left: float, right: float) -> tuple[RoofRow, ...]:
     """A roof for every dtype that contractions were priced in, the highest first."""
     made = []
-    for peak in plan.roofline.peaks if plan.roofline else ():
+    for peak in plan.roofline.peaks if plan.roofline and not plan.roofline.rated else ():
         rate, ridge = peak.flops_per_second, peak.ridge_point
         corners = ((left, rate * left / ridge), (ridge, rate), (right, rate))
         made.append(RoofRow(peak.dtype, peak.how, rate, ridge, corners))

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 
 from fuseline.report.rows.data import GraphRow, PlanRow, Result
+from fuseline.report.rows.doubts import doubts
 from fuseline.report.rows.fields import (
     GROUP,
     GROUP_IN_WORDS,
@@ -56,8 +57,7 @@ def groups_table(plan: PlanRow) -> Table:
     rows = [values_of(fields, member) for member in plan.members]
     if plan.extra_launches:
         rows.append(_besides(columns, plan))
-    notes = tuple(_unknown(plan.unknown_ops))
-    return Table("groups", _title("Groups", plan), columns, tuple(rows), notes)
+    return Table("groups", _title("Groups", plan), columns, tuple(rows), doubts(plan))
 
 
 def patterns_table(plan: PlanRow) -> Table:
@@ -66,8 +66,7 @@ def patterns_table(plan: PlanRow) -> Table:
     rows = [values_of(PATTERN, pattern) for pattern in plan.patterns]
     if plan.extra_launches:
         rows.append(_besides(columns, plan))
-    notes = tuple(_unknown(plan.unknown_ops))
-    return Table("patterns", _title("Patterns", plan), columns, tuple(rows), notes)
+    return Table("patterns", _title("Patterns", plan), columns, tuple(rows), doubts(plan))
 
 
 def refusals_table(plan: PlanRow) -> Table:
@@ -137,7 +136,7 @@ def bottlenecks_table(plan: PlanRow) -> Table:
         columns.append(Column("seconds", Measure.SECONDS, "their time, launches in full"))
         rows = [(row.bottleneck, row.launches, row.seconds) for row in plan.roofline.shares]
     title = _title(f"Bottlenecks by {plan.bottlenecks.basis}", plan)
-    return Table("bottlenecks", title, tuple(columns), tuple(rows))
+    return Table("bottlenecks", title, tuple(columns), tuple(rows), doubts(plan))
 
 
 def illegal_table(plan: PlanRow) -> Table:

@@ -102,7 +102,7 @@ def timeline_rows(
         kernels=_kernels(graph, plan, row, time, schedule),
         live=() if plan.is_cover else _live(graph, plan, schedule.starts),
         held_bytes=_held(graph, plan),
-        notes=_notes(plan, time),
+        notes=_notes(plan, time, graph.hidden_bytes),
     )
 
 
@@ -179,7 +179,7 @@ def _held(graph: Graph, plan: Plan) -> int | None:
     return fit.parameters + fit.inputs
 
 
-def _notes(plan: Plan, time: PlanTime) -> tuple[str, ...]:
+def _notes(plan: Plan, time: PlanTime, hidden: int) -> tuple[str, ...]:
     """What these times leave out or assume, plan by plan."""
     said = ["times are lower bounds, by a roofline of the device"]
     if any(group.is_rated for group in time.groups):
@@ -193,6 +193,8 @@ def _notes(plan: Plan, time: PlanTime) -> tuple[str, ...]:
         kernels = count_of(len(plan.extras), "kernel")
         verbs = ("comes", "it runs") if len(plan.extras) == 1 else ("come", "they run")
         said.append(f"{kernels} besides the groups {verbs[0]} last: where {verbs[1]} is not told")
+    if hidden:
+        said.append(f"at least {hidden:,} bytes that move inside attention are in no figure")
     if plan.is_cover:
         said.append("live memory is not told of a plan that computes ops more than once")
     return tuple(said)

@@ -8,6 +8,7 @@ from fuseline.hardware.device import Basis
 from fuseline.report.rows.best import best_searched
 from fuseline.report.rows.data import PlanRow, Result, Target
 from fuseline.report.rows.device import RooflineRow
+from fuseline.report.rows.doubts import doubts
 from fuseline.report.units import count_of, giga, intensity, megabytes, microseconds, percent
 
 _FLOPS = (
@@ -23,7 +24,7 @@ _TRAFFIC = (
 def headlines(plan: PlanRow, result: Result) -> tuple[str, ...]:
     """What matters about one plan: launches, bytes, the bound, time, and what is not known."""
     said = [_launches(plan), _traffic(plan), _bound(plan, result), *_time(plan)]
-    return (*said, *_doubts(plan, result))
+    return (*said, *_doubts(plan))
 
 
 def _launches(plan: PlanRow) -> str:
@@ -81,19 +82,12 @@ def _time(plan: PlanRow) -> list[str]:
     if time is None:
         counts = ", ".join(f"{count} {band}" for band, count in plan.bottlenecks.counts.items())
         return [f"By FLOPs a byte, launches are: {counts}." if counts else "Nothing is launched."]
-    unrated = time.launches_without_vector_rate
     shares = "; ".join(
         f"{share.bottleneck} {count_of(share.launches, 'launch', 'es')}, "
         f"{microseconds(share.seconds)} µs"
         for share in sorted(time.shares, key=lambda share: -share.seconds)
     )
-    said = [_seconds(time), f"What bounds them: {shares}." if shares else "Nothing is launched."]
-    if unrated:
-        said.append(
-            f"Time leaves out other FLOPs of {count_of(unrated, 'launch', 'es')}: no source gives "
-            "this device's rate."
-        )
-    return said
+    return [_seconds(time), f"What bounds them: {shares}." if shares else "Nothing is launched."]
 
 
 def _seconds(time: RooflineRow) -> str:
@@ -108,11 +102,8 @@ def _seconds(time: RooflineRow) -> str:
     )
 
 
-def _doubts(plan: PlanRow, result: Result) -> list[str]:
-    said = []
-    if plan.unknown_ops:
-        ops = count_of(plan.unknown_ops, "op")
-        said.append(f"FLOPs and time leave out {ops} that no formula knows; their bytes are in.")
+def _doubts(plan: PlanRow) -> list[str]:
+    said = [f"{clause[:1].upper()}{clause[1:]}." for clause in doubts(plan)]
     if plan.illegal_groups:
         said.append(
             f"{count_of(plan.illegal_count or 0, 'group')} break a rule that compilers keep to; "
@@ -123,9 +114,6 @@ def _doubts(plan: PlanRow, result: Result) -> list[str]:
         kernels = count_of(plan.extra_launches, "kernel")
         moved = megabytes(plan.extra_traffic_bytes)
         said.append(f"{kernels} of these compute no op of the model and move {moved} MB.")
-    if result.graph.hidden_bytes:
-        hidden = megabytes(result.graph.hidden_bytes)
-        said.append(f"At least {hidden} MB move inside attention and are in no figure here.")
     return said
 
 
