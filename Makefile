@@ -23,6 +23,8 @@ help: ## list the targets
 
 demo: $(DEMO) ## partition ViT-B/16 under every strategy, compared and analysed
 	@$(BIN)/fuseline partition vit_b_16 --via module --strategy all --compare --analyze-balance
+	@echo
+	@echo "next, a page to look at: $(BIN)/fuseline report vit_b_16 --device h100-sxm"
 
 check: format-check lint types layers test ## everything a change must pass; rewrites nothing
 	@echo "make check: format, lint, types, layers and tests passed"

@@ -40,7 +40,9 @@ def test_a_text_family_gets_ids_and_says_what_was_chosen() -> None:
     assert ids.dtype is torch.int64
     assert ids.is_meta
     assert keywords(sourced)["use_cache"] is False
-    assert sourced.notes == ("head class LlamaForCausalLM", "sequence length 16")
+    assert sourced.notes[:2] == ("head class LlamaForCausalLM", "sequence length 16")
+    count = sum(parameter.numel() for parameter in sourced.model.parameters())
+    assert sourced.notes[2].startswith(f"{count:,} parameters, num_hidden_layers ")
     assert (sourced.source, sourced.batch, sourced.dtype) == ("transformers", 2, "float32")
     assert not sourced.model.training
     assert all(parameter.is_meta for parameter in sourced.model.parameters())

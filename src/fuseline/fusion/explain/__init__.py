@@ -124,13 +124,13 @@ def missed_kinds(graph: Graph, plan: Plan, most: int) -> tuple[tuple[MissedKind,
             patterns = tuple(plan.groups[web.home(op)].pattern for op in edge)
             kinds[patterns, why, saving].append(pair)
             savings[patterns, why, saving] = saving
-    ranked = sorted(kinds, key=lambda kind: savings[kind], reverse=True)
+    ranked = sorted(kinds, key=lambda kind: savings[kind] * len(kinds[kind]), reverse=True)
     found = [
         MissedKind(_missed(case, edges[kinds[kind][0]], told), len(kinds[kind]))
         for kind in ranked[:most]
         if (case := Case(web, kinds[kind][0])).saved_nbytes > 0
     ]
-    found.sort(key=lambda kind: kind.first.saved_nbytes, reverse=True)
+    found.sort(key=lambda kind: kind.first.saved_nbytes * kind.count, reverse=True)
     rest = MissedRest(
         sum(len(kinds[kind]) for kind in ranked[most:]),
         max((savings[kind] for kind in ranked[most:]), default=0),

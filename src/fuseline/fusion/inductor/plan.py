@@ -31,6 +31,7 @@ def make_cover(graph: Graph, scheduler: Scheduler, kernels: Sequence[Kernel]) ->
         groups,
         _refusals(graph, scheduler, kernels, groups),
         is_cover=True,
+        rules=scheduler.limits.name,
         extras=_steps(graph, scheduler, kernels),
     )
 

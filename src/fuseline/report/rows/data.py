@@ -146,6 +146,7 @@ class MemberRow:
     bandwidth_seconds: float | None
     launch_seconds: float | None
     alone: str  # of a launched group of one op: why it has no company
+    illegal: str  # the rule that it breaks; empty where it breaks none, and in a cover
 
 
 @dataclass(frozen=True, slots=True)

@@ -106,6 +106,7 @@ GROUP_ON_DEVICE: tuple[Field[MemberRow], ...] = (
 
 GROUP_IN_WORDS: tuple[Field[MemberRow], ...] = (
     Field(Column("op_names", TEXT, "the ops it holds"), lambda group: " + ".join(group.ops)),
+    _field("illegal", TEXT, "the rule that the group breaks, if any"),
     _field("alone", TEXT, "of a launched group of one op: why it has no company"),
 )
 

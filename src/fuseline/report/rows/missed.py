@@ -16,7 +16,8 @@ class MissedRow:
     """`count` pairs of neighbouring groups that are apart in the same way; `from_` and `to` are the
     ops of the first of them, `source` and `target` its groups.
 
-    One kernel for a pair saves `saved_bytes`. Pairs overlap: their savings do not add up.
+    One kernel for a pair saves `saved_bytes`, one for each of them `total_bytes` where no two share
+    a group. Pairs of different rows overlap: their savings do not add up.
     `legal`: rules T allow the kernel of the first as it is; `remedy` is the least that makes it.
     """
 
@@ -30,6 +31,7 @@ class MissedRow:
     reason: str
     legal: bool
     saved_bytes: int
+    total_bytes: int
     remedy: str
 
 
@@ -44,7 +46,8 @@ class MissedRows:
 
 def missed_rows(graph: Graph, plan: Plan) -> MissedRows:
     """The pairs of neighbours that a plan leaves apart although one kernel would save bytes, the
-    costliest first.
+    most that
+    all pairs of a row would save first.
 
     >>> from fuseline.fusion import partition
     >>> from fuseline.graph import Builder, Kind, Role
@@ -74,5 +77,6 @@ def _row(graph: Graph, plan: Plan, kind: MissedKind) -> MissedRow:
         reason=first.reason,
         legal=first.is_legal,
         saved_bytes=first.saved_nbytes,
+        total_bytes=first.saved_nbytes * kind.count,
         remedy=first.remedy.sentence,
     )

@@ -94,6 +94,7 @@ def plan_row(graph: Graph, plan: Plan, price: PlanCost, target: Target | None = 
     proof = proof_row(plan.proof, graph.compulsory_bytes) if plan.proof else None
     costliest = costliest_refusals(plan)
     violations = find_violations(graph, plan)
+    broken = {found.group: found.rule for found in reversed(violations)}
     return PlanRow(
         strategy=plan.strategy,
         kind="cover" if plan.is_cover else "partition",
@@ -130,7 +131,14 @@ def plan_row(graph: Graph, plan: Plan, price: PlanCost, target: Target | None = 
         ),
         refusals=tuple(refusal_row(graph, refusal) for refusal in plan.refusals),
         members=tuple(
-            _member(graph, group, group_cost, costliest, time.groups[place] if time else None)
+            _member(
+                graph,
+                group,
+                group_cost,
+                costliest,
+                time.groups[place] if time else None,
+                broken.get(group.id, ""),
+            )
             for place, (group, group_cost) in enumerate(zip(plan.groups, price.groups, strict=True))
         ),
         proof=proof,
@@ -217,6 +225,7 @@ def _member(
     price: GroupCost,
     costliest: dict[int, Refusal],
     time: GroupTime | None,
+    illegal: str,
 ) -> MemberRow:
     members = members_of(graph, group)
     refusal = costliest.get(members[0]) if len(members) == 1 and price.is_launch else None
@@ -242,6 +251,7 @@ def _member(
         bandwidth_seconds=time.bandwidth_seconds if time else None,
         launch_seconds=time.launch_seconds if time else None,
         alone=refusal.reason if refusal else "",
+        illegal=illegal,
     )
 
 

@@ -14,6 +14,7 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 
+from fuseline.costs import BANDS
 from fuseline.report.rows.data import MemberRow, PlanRow
 from fuseline.report.rows.pieces import kernel_label
 
@@ -21,13 +22,6 @@ _STRIP = 0.2  # of the axis beside it, on the scale of logarithms
 _AIR = 2.0  # factor between the outermost points and the edge
 _INSTANT = 1e-12  # seconds: what takes none at all has its place too
 _ROOM = 2.0  # again above: for what is written on the roof
-BANDS = (
-    ("bandwidth-bound", 0.0, 1.0),
-    ("memory-bound", 1.0, 10.0),
-    ("balanced", 10.0, 50.0),
-    ("compute-bound", 50.0, math.inf),
-)
-"""The seed document's intensity bands: name, from and up to which FLOP/byte."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -216,7 +210,7 @@ def _roofs(plan: PlanRow, left: float, right: float) -> tuple[RoofRow, ...]:
 
 
 def _bands(low: float, high: float) -> tuple[BandRow, ...]:
-    cut = [(name, max(start, low), min(end, high)) for name, start, end in BANDS]
+    cut = [(band.value, max(start, low), min(end, high)) for band, start, end in BANDS]
     return tuple(BandRow(*band) for band in cut if band[1] < band[2])
 
 

@@ -94,6 +94,7 @@ def missed_table(plan: PlanRow, missed: MissedRows) -> Table:
         Column("patterns", Measure.TEXT, "what joined the ops of the two groups"),
         Column("count", Measure.COUNT, "pairs that are apart in this way"),
         Column("saved_bytes", Measure.BYTES, "what one kernel for a pair would save"),
+        Column("total_bytes", Measure.BYTES, "for all of them, where no two share a group"),
         Column("legal", Measure.YES, "whether rules T allow that kernel as it is"),
         Column("rule", Measure.TEXT, "what keeps them apart"),
         Column("reason", Measure.TEXT, "why"),
@@ -108,6 +109,7 @@ def missed_table(plan: PlanRow, missed: MissedRows) -> Table:
             row.patterns,
             row.count,
             row.saved_bytes,
+            row.total_bytes,
             row.legal,
             row.rule,
             row.reason,
@@ -115,7 +117,7 @@ def missed_table(plan: PlanRow, missed: MissedRows) -> Table:
         )
         for row in missed.rows
     )
-    notes = ["saved_bytes is of one pair; pairs overlap, so that they do not add up"]
+    notes = ["saved_bytes is of one pair; rows overlap: they do not add up"]
     if missed.left_out:
         pairs = count_of(missed.left_out, "more pair")
         notes.append(f"{pairs} of other kinds would save at most {missed.left_out_bytes:,} bytes")

@@ -147,8 +147,20 @@ def build_config(
         source="transformers",
         batch=options.batch or made.batch,
         dtype=str(dtype).removeprefix("torch."),
-        notes=(f"head class {head}", *made.notes, *assumed),
+        notes=(f"head class {head}", *made.notes, *assumed, _size(model, config)),
     )
+
+
+def _size(model: nn.Module, config: Config) -> str:
+    """Which of a family's sizes this is: parameters, shared ones once, and depth and width where
+    the configuration names them.
+    """
+    found = [f"{sum(p.numel() for p in model.parameters()):,} parameters"]
+    for name in ("num_hidden_layers", "hidden_size"):
+        value = getattr(config, name, None)
+        if isinstance(value, int):
+            found.append(f"{name} {value:,}")
+    return ", ".join(found)
 
 
 def default_config(name: str) -> Config:
