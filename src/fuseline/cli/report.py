@@ -67,7 +67,7 @@ _STDOUT = "-"
 @click.option(
     "--capacity-seconds",
     type=click.FloatRange(min=0),
-    default=20.0,
+    default=10.0,
     show_default=True,
     metavar="S",
     help="What the capacity curve may take; 0 leaves it out.",

@@ -99,3 +99,32 @@ def microseconds(seconds: float) -> str:
     ('1,234.6', '0.002', '0.0')
     """
     return telling(seconds * 1e6, 1)
+
+
+_SIZES = ((10**10, 10**9, "GB"), (10**6, 10**6, "MB"), (10**3, 10**3, "kB"))
+_TIMES = ((1.0, 1.0, "s", 3), (1e-3, 1e-3, "ms", 3), (0.0, 1e-6, "µs", 1))
+
+
+def size_in_words(nbytes: int) -> str:
+    """Bytes in the unit that suits a sentence: MB from one to ten thousand of them.
+
+    >>> size_in_words(507_855_680), size_in_words(18_209_320_960), size_in_words(434_280)
+    ('507.86 MB', '18.21 GB', '434.28 kB')
+    >>> size_in_words(640)
+    '640 bytes'
+    """
+    for least, unit, name in _SIZES:
+        if abs(nbytes) >= least:
+            return f"{nbytes / unit:,.2f} {name}"
+    return count_of(nbytes, "byte")
+
+
+def time_in_words(seconds: float) -> str:
+    """Seconds in the unit that suits a sentence.
+
+    >>> time_in_words(537.5e-6), time_in_words(7.2939e-3), time_in_words(2.5), time_in_words(0)
+    ('537.5 µs', '7.294 ms', '2.500 s', '0.0 µs')
+    """
+    least, unit, name, decimals = next(row for row in _TIMES if seconds >= row[0])
+    del least
+    return f"{telling(seconds / unit, decimals)} {name}"

@@ -9,7 +9,7 @@ from fuseline.report.rows.best import best_searched
 from fuseline.report.rows.data import PlanRow, Result, Target
 from fuseline.report.rows.device import RooflineRow
 from fuseline.report.rows.doubts import doubts
-from fuseline.report.units import count_of, giga, intensity, megabytes, microseconds, percent
+from fuseline.report.units import count_of, giga, intensity, percent, size_in_words, time_in_words
 
 _FLOPS = (
     "FLOPs are 2 x multiply-accumulates of contractions and attention; elementwise work, norms and "
@@ -38,20 +38,19 @@ def _launches(plan: PlanRow) -> str:
 
 
 def _traffic(plan: PlanRow) -> str:
-    moved = f"{megabytes(plan.traffic_bytes)} MB move to or from device memory"
+    moved = f"{size_in_words(plan.traffic_bytes)} move to or from device memory"
     if not plan.saved_bytes:
         return f"{moved}, as without fusion."
     share = percent(abs(plan.saved_bytes), plan.unfused_traffic_bytes)
     how = "less" if plan.saved_bytes > 0 else "more"
-    return f"{moved} instead of {megabytes(plan.unfused_traffic_bytes)} MB: {share} {how}."
+    return f"{moved} instead of {size_in_words(plan.unfused_traffic_bytes)}: {share} {how}."
 
 
 def _bound(plan: PlanRow, result: Result) -> str:
     least = result.graph.compulsory_bytes
     above = plan.traffic_bytes - least
-    said = (
-        f"{megabytes(least)} MB any partition must move; this one moves {megabytes(above)} MB more"
-    )
+    said = f"{size_in_words(least)} any partition must move; this one moves "
+    said += f"{size_in_words(above)} more"
     if plan.proof is not None:
         sentence = plan.proof.sentence
         return f"{said}. By a search for the least {plan.proof.objective}: {sentence}."
@@ -62,10 +61,8 @@ def _bound(plan: PlanRow, result: Result) -> str:
     how = "above" if over >= 0 else "below"
     share = percent(abs(over), best.traffic_bytes)
     why = f": {_how_below(plan, best)}" if over < 0 else ""
-    return (
-        f"{said}, {megabytes(abs(over))} MB ({share}) {how} the {megabytes(best.traffic_bytes)} MB "
-        f"of '{best.label}'{why}."
-    )
+    apart, theirs = map(size_in_words, (abs(over), best.traffic_bytes))
+    return f"{said}, {apart} ({share}) {how} the {theirs} of '{best.label}'{why}."
 
 
 def _how_below(plan: PlanRow, best: PlanRow) -> str:
@@ -84,20 +81,20 @@ def _time(plan: PlanRow) -> list[str]:
         return [f"By FLOPs a byte, launches are: {counts}." if counts else "Nothing is launched."]
     shares = "; ".join(
         f"{share.bottleneck} {count_of(share.launches, 'launch', 'es')}, "
-        f"{microseconds(share.seconds)} µs"
+        f"{time_in_words(share.seconds)}"
         for share in sorted(time.shares, key=lambda share: -share.seconds)
     )
     return [_seconds(time), f"What bounds them: {shares}." if shares else "Nothing is launched."]
 
 
 def _seconds(time: RooflineRow) -> str:
-    summed = f"{microseconds(time.summed_seconds)} µs"
+    summed = time_in_words(time.summed_seconds)
     if time.rated:
         return f"{summed} on {time.device}, by rates measured on it, kernel after kernel."
     if not time.overlapped:
         return f"At least {summed} on {time.device}, kernel after kernel."
     return (
-        f"At least {microseconds(time.pipelined_seconds)} µs on {time.device} where launches "
+        f"At least {time_in_words(time.pipelined_seconds)} on {time.device} where launches "
         f"overlap the device's work; {summed} one after the other."
     )
 
@@ -105,16 +102,22 @@ def _seconds(time: RooflineRow) -> str:
 def _doubts(plan: PlanRow) -> list[str]:
     said = [f"{clause[:1].upper()}{clause[1:]}." for clause in doubts(plan)]
     if plan.illegal_groups:
+        groups = count_of(plan.illegal_count or 0, "group")
+        theirs, saved = map(size_in_words, (plan.illegal_saved_bytes, plan.saved_bytes))
         said.append(
-            f"{count_of(plan.illegal_count or 0, 'group')} break a rule that compilers keep to; "
-            f"{megabytes(plan.illegal_saved_bytes)} of the {megabytes(plan.saved_bytes)} MB saved "
-            "are theirs."
+            f"{groups} of these are no kernel under {_rules_of(plan)}; of the {saved} saved "
+            f"{theirs} are theirs."
         )
     if plan.extra_launches:
         kernels = count_of(plan.extra_launches, "kernel")
-        moved = megabytes(plan.extra_traffic_bytes)
-        said.append(f"{kernels} of these compute no op of the model and move {moved} MB.")
+        moved = size_in_words(plan.extra_traffic_bytes)
+        said.append(f"{kernels} of these compute no op of the model and move {moved}.")
     return said
+
+
+def _rules_of(plan: PlanRow) -> str:
+    """The rung by which groups are judged: that of the search, or else T."""
+    return f"rules {plan.proof.rules}" if plan.proof else "rules T of the ladder"
 
 
 def assumptions(result: Result, target: Target | None) -> tuple[str, ...]:
