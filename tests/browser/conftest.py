@@ -39,6 +39,7 @@ _MODELS: dict[str, Callable[[], ReportRows]] = {
     "capacity": lambda: rows_for(blocks_graph(2), ("unfused", "optimal"), "h100-sxm", 5.0),
     "many blocks": lambda: rows_for(blocks_graph(1000), ("unfused", "fusion"), "h100-sxm"),
     "10,001 ops": lambda: rows_for(blocks_graph(2500), ("unfused",), "h100-sxm"),
+    "in part": lambda: rows_for(blocks_graph(2), ("unfused",), "tpu-v6e"),  # no vector rate
     "flat": lambda: rows_for(flat_graph(1200), ("unfused",)),
     "hostile": lambda: rows_for(hostile_graph(), ("unfused", "fusion"), "h100-sxm"),
 }

@@ -40,6 +40,30 @@ def test_another_strategy_changes_all_at_once(open_report: Open) -> None:
     assert "group=" not in page.url
 
 
+def test_back_leads_to_the_strategy_before(open_report: Open) -> None:
+    page = open_report("vit_b_16")
+    page.locator("#strategy").select_option(label="tvm")
+    page.locator("#tree [data-group='0']").click()
+    page.locator("#strategy").select_option(label="fusion")
+
+    page.go_back()
+    expect(page.locator("#strategy")).to_have_value("5")
+    expect(page.locator("#tree .selected")).to_have_attribute("data-group", "0")
+    page.go_back()
+    expect(page.locator("#strategy")).to_have_value("8")
+    page.go_forward()
+    expect(page.locator("#strategy")).to_have_value("5")
+
+
+def test_no_tile_stands_in_a_row_alone(open_report: Open) -> None:
+    for model, width in (("vit_b_16", 1300), ("blocks", 1300), ("vit_b_16", 390)):
+        page = open_report(model, width=width)
+        tops = page.evaluate(
+            "[...document.querySelectorAll('.tile')].map((tile) => tile.getBoundingClientRect().top)"
+        )
+        assert all(tops.count(top) > 1 for top in tops), (model, width)
+
+
 def test_a_strategy_is_chosen_in_the_table_of_strategies(open_report: Open) -> None:
     page = open_report("vit_b_16")
 
@@ -152,6 +176,28 @@ def test_paper_has_every_section_and_no_controls(open_report: Open) -> None:
         expect(page.locator(hidden)).to_be_hidden()
     ground = page.evaluate("getComputedStyle(document.documentElement).backgroundColor")
     assert ground == "rgb(251, 251, 250)"
+
+
+def test_paper_has_every_row_once_and_charts_of_its_width(open_report: Open) -> None:
+    page = open_report("llama", "#strategy=optimal+(T)", width=1300)
+    page.wait_for_selector("#groups-table tbody tr")
+    page.emulate_media(media="print")
+    page.set_viewport_size({"width": 760, "height": 1000})
+    page.evaluate("dispatchEvent(new Event('beforeprint'))")
+    page.wait_for_selector("[data-chart=bottlenecks] svg")
+
+    expect(page.locator("#groups-table tbody tr")).to_have_count(386)
+    expect(page.locator("#groups-table .count")).to_have_text("386 groups")
+    foot = "getComputedStyle(document.querySelector('#groups-table tfoot')).display"
+    assert page.evaluate(foot) == "table-row-group"  # else it would end every sheet
+    assert page.evaluate("document.documentElement.scrollWidth") <= 760
+    for svg in page.locator("[data-chart] svg").all():
+        box = svg.bounding_box()
+        assert box
+        assert box["x"] + box["width"] <= 760
+    expect(page.locator("#tree .switch").first).to_contain_text("\N{MULTIPLICATION SIGN}31")
+    page.evaluate("dispatchEvent(new Event('afterprint'))")
+    expect(page.locator("#groups-table tbody tr")).to_have_count(200)
 
 
 def test_without_scripts_figures_and_strategies_stand(open_report: Open) -> None:

@@ -115,12 +115,12 @@ def test_the_page_of_a_chosen_group_is_turned_to(open_report: Open) -> None:
 
 def test_a_missed_fusion_leads_to_its_first_pair(open_report: Open) -> None:
     page = _ready(open_report("vit_b_16", "#strategy=tvm"))
-    saved = _numbers(page, "#missed-table", "saved")
+    saved = _numbers(page, "#missed-table", "saved each")
     assert saved
     assert set(_column(page, "#missed-table", "legal under T")) <= {"yes", "no"}
 
-    _sort(page, "#missed-table", "saved")
-    assert _numbers(page, "#missed-table", "saved") == sorted(saved, reverse=True)
+    _sort(page, "#missed-table", "saved each")
+    assert _numbers(page, "#missed-table", "saved each") == sorted(saved, reverse=True)
     page.locator("#missed-table tbody tr").first.locator("td").nth(2).click()
     expect(page.locator("#partition-title")).to_be_in_viewport()
     expect(page.locator("#tree .selected")).to_have_count(1)
@@ -143,7 +143,9 @@ def test_refusals_are_counted_by_rule(open_report: Open) -> None:
 def test_a_group_tells_what_it_breaks_and_what_was_refused(open_report: Open) -> None:
     page = _ready(open_report("vit_b_16", "#strategy=extended&group=6"))
 
-    expect(page.locator("#details")).to_contain_text("Breaks a rule that compilers keep to")
+    expect(page.locator("#details")).to_contain_text(
+        "This is no kernel under rules T: second contraction"
+    )
     expect(page.locator("#details")).to_contain_text("2 contractions in one kernel")
 
 
@@ -161,3 +163,94 @@ def test_strategies_compared_have_a_row_each(open_report: Open) -> None:
     expect(rows).to_have_count(9)
     expect(rows.nth(8)).to_contain_text("proven optimal")
     expect(rows.nth(6)).to_contain_text("a cover: ops may be in several kernels")
+
+
+def test_both_times_of_a_strategy_are_told_apart(open_report: Open) -> None:
+    page = _ready(open_report("vit_b_16", "#strategy=fusion"))
+    heads = page.locator("#strategies thead th")
+    names = heads.all_text_contents()
+    cells = page.locator("#strategies [data-strategy='1'] > *").all_text_contents()
+
+    overlapped = float(cells[names.index("µs overlapped")])
+    one_by_one = float(cells[names.index("µs one by one")])
+    assert overlapped < one_by_one
+    expect(page.locator("#strategies .hint")).to_contain_text("where the device waits for it")
+    each = [float(cell) for cell in _column(page, "#groups-table", "µs")]
+    assert abs(sum(each) - one_by_one) < 0.1
+    assert f"{overlapped} µs" in (page.locator("#tiles").text_content() or "")
+
+
+def test_the_filter_finds_groups_that_break_a_rule(open_report: Open) -> None:
+    page = _ready(open_report("vit_b_16", "#strategy=extended"))
+
+    page.locator("#groups-table .filter").fill("second contraction")
+    expect(page.locator("#groups-table .count")).to_have_text("12 groups of 52")
+    assert set(_column(page, "#groups-table", "breaks")) == {"second contraction"}
+
+
+def test_what_all_pairs_save_comes_first(open_report: Open) -> None:
+    page = _ready(open_report("vit_b_16", "#strategy=tvm"))
+    total, each, pairs = (
+        _numbers(page, "#missed-table", name) for name in ("saved by all", "saved each", "pairs")
+    )
+
+    assert total == sorted(total, reverse=True)
+    assert total == [saved * count for saved, count in zip(each, pairs, strict=True)]
+    heading = page.locator("#missed-table th", has_text="saved by all")
+    expect(heading).to_have_attribute("aria-sort", "descending")
+
+
+def test_what_it_takes_is_seen_and_told_in_full(open_report: Open) -> None:
+    page = _ready(open_report("vit_b_16", "#strategy=extended", width=1300))
+    row = page.locator("#missed-table tbody tr").first
+    place = page.locator("#missed-table th", has_text="what it takes").bounding_box()
+    box = row.bounding_box()
+
+    assert place
+    assert box
+    assert place["x"] + place["width"] <= 1300
+    assert box["height"] < 70  # two lines
+    more = row.get_by_role("button", name="more")
+    more.click()
+    expect(row.get_by_role("button", name="less")).to_have_attribute("aria-expanded", "true")
+    after = row.bounding_box()
+    assert after
+    assert after["height"] > box["height"]
+    expect(page.locator("#tree .selected")).to_have_count(0)  # more is not "show it"
+    expect(page.locator(".rungs")).to_contain_text("epilogue of its own domain")
+    expect(page.locator(".rungs")).to_contain_text("h100-sxm has 132 cores")
+
+
+def test_a_group_has_one_name_everywhere(open_report: Open) -> None:
+    page = _ready(open_report("vit_b_16", "#strategy=unfused"))
+    names = set(_column(page, "#groups-table", "pattern"))
+
+    assert "Unfused" not in names
+    for pair in _column(page, "#missed-table", "groups"):
+        assert set(pair.split(" → ")) <= names
+
+
+def test_ops_are_counted_alike_everywhere(open_report: Open) -> None:
+    page = _ready(open_report("vit_b_16", "#strategy=fusion"))
+
+    assert sum(_numbers(page, "#groups-table", "compute ops")) == 137
+    compute = page.locator("#ledger tr", has=page.locator("th", has_text="compute ops"))
+    expect(compute.locator("td").first).to_have_text("137")
+    each = dict(
+        zip(
+            _column(page, "#patterns-table", "pattern"),
+            _numbers(page, "#patterns-table", "compute ops each"),
+            strict=True,
+        )
+    )
+    assert each["layer_norm_linear_gelu_+1more"] == 4
+    assert each["Unfused"] == 1
+
+
+def test_only_a_group_of_one_op_is_alone(open_report: Open) -> None:
+    page = _ready(open_report("vit_b_16", "#strategy=extended"))
+    ops = _numbers(page, "#groups-table", "compute ops")
+    alone = _column(page, "#groups-table", "alone, because")
+
+    assert any(alone)
+    assert {count for count, why in zip(ops, alone, strict=True) if why} == {1}

@@ -8,7 +8,7 @@ from fuseline.budgets.priced import Priced, priced
 from fuseline.costs import cost
 from fuseline.fusion import STRATEGIES
 from fuseline.graph import Builder, Graph, Kind, Origin, Role, Source, Status, Work
-from fuseline.report.rows import plan_row
+from fuseline.report.rows import Target, plan_row
 
 SIDE = 4
 TENSOR = SIDE * SIDE * 4
@@ -42,10 +42,10 @@ def block(path: str) -> tuple[Layer, Layer]:
     return ((f"{path}.fc", Kind.LINEAR), (f"{path}.act", Kind.RELU))
 
 
-def plan_of(graph: Graph, strategy: str = "unfused") -> Priced:
+def plan_of(graph: Graph, strategy: str = "unfused", target: Target | None = None) -> Priced:
     """The graph's plan by a strategy, priced."""
     plan = STRATEGIES[strategy](graph)
-    return priced(graph, plan, plan_row(graph, plan, cost(graph, plan)))
+    return priced(graph, plan, plan_row(graph, plan, cost(graph, plan), target))
 
 
 def names(graph: Graph, ops: Sequence[int]) -> list[str]:

@@ -70,6 +70,18 @@ def test_every_key() -> None:
     assert (entry.tolerance_of("seconds"), entry.tolerance_of("flops")) == (0.02, 0.0)
 
 
+@pytest.mark.parametrize(
+    ("written", "nbytes"),
+    [('"24MB"', 25_165_824), ('"24MiB"', 25_165_824), ("24000000", 24 * 10**6)],
+)
+def test_on_chip_memory_is_written_as_the_option_takes_it(written: str, nbytes: int) -> None:
+    [entry] = parsed(f'[[model]]\nname = "net"\non_chip = {written}')
+    assert entry.planning.on_chip == nbytes
+    # a budget is decimal, as everything in reports
+    [entry] = parsed('[[model]]\nname = "net"\nbudget = {traffic_bytes = "24MB"}')
+    assert entry.budget["traffic_bytes"] == 24_000_000
+
+
 def test_defaults_hold_where_a_model_says_nothing_else() -> None:
     one, other = parsed("""
         [defaults]
@@ -134,6 +146,15 @@ MODEL = '[[model]]\nname = "net"\n'
             MODEL + "budget = {seconds = '1ms'}",
             "model 'net': a budget of seconds needs a device: add device = \"NAME\"",
         ),
+        (
+            MODEL + "launch = 'graph'",
+            "model 'net': launch and tf32 say how a device runs: add device",
+        ),
+        (MODEL + "tf32 = true", "model 'net': launch and tf32 say how a device runs: add device"),
+        (MODEL + "on_chip = 'much'", "model 'net': on_chip: 'much' is no size: write 65536, 256KB"),
+        (MODEL + "on_chip = 0", "model 'net': on_chip: 0 is no whole number above 0"),
+        (MODEL + f"batch = {2**63}", "model 'net': batch: so large a number makes no sense"),
+        (MODEL + "budget = {seconds = 1e400}", "seconds: inf is no time"),
         (MODEL * 2, "'budgets.toml': two models are called 'net, fusion': give each a label"),
     ],
 )
@@ -142,6 +163,11 @@ def test_what_makes_no_sense_is_one_line(text: str, message: str) -> None:
         parsed(text)
     assert message in str(caught.value)
     assert "\n" not in str(caught.value)
+
+
+def test_a_number_that_python_does_not_read_is_one_line() -> None:
+    with pytest.raises(InputError, match=r"'budgets.toml' is no TOML: Exceeds the limit"):
+        parsed(f"{MODEL}batch = {'9' * 5_000}")
 
 
 def test_a_file_that_is_not_there() -> None:

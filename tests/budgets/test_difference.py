@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
-from fuseline.budgets.changes import kernel_table, module_table, op_table, summary
+from fuseline.budgets.changes import kernel_table, left_out, module_table, op_table, summary
 from fuseline.budgets.difference import BESIDES, Difference, What, by_module, difference
 from fuseline.budgets.priced import Priced
-from fuseline.graph import Kind
+from fuseline.graph import Graph, Kind, Status, Work
+from fuseline.report.rows import Target
 from tests.budgets.nets import FLOPS, TENSOR, block, net, plan_of
+from tests.costs.test_roofline import ROUND
 from tests.small_graphs import small_graph
 
 
@@ -124,6 +128,108 @@ def test_kernels_besides_the_groups_are_a_change_of_their_own() -> None:
     [change] = of(plan, more).changes
     assert (change.module, change.launches, change.traffic_bytes) == (BESIDES, 2, 128)
     assert kernel_table(of(plan, more)).rows[0][1] == BESIDES
+
+
+def test_a_side_without_a_device_does_not_take_no_time() -> None:
+    graph = net(*block("a"))
+    plain, timed = plan_of(graph), plan_of(graph, target=Target(ROUND))
+    # linear: 192 bytes at 20 a second, and a launch of 3 s; relu: 128 bytes, and a launch
+    assert (plain.seconds, timed.seconds) == (None, 9.6 + 3 + 6.4 + 3)
+    for before, after, where in ((plain, timed, "after"), (timed, plain, "before")):
+        found = of(before, after)
+        assert found.changes == ()
+        assert found.total.seconds is None
+        assert left_out(found) == (
+            f"seconds are told only of the plan {where} the change: none are compared",
+        )
+    more = plan_of(net(*block("a"), *block("b")))
+    assert [change.seconds for change in of(timed, more).changes] == [None, None]
+    assert "seconds_change" not in [column.name for column in module_table(of(timed, more)).columns]
+
+
+def test_seconds_are_compared_where_both_plans_have_them() -> None:
+    before = plan_of(net(*block("a")), target=Target(ROUND))
+    after = plan_of(net(*block("a"), ("b", Kind.TANH)), target=Target(ROUND))
+    [change] = of(before, after).changes
+    assert (change.what, change.seconds) == (What.NEW, 6.4 + 3)
+    assert left_out(of(before, after)) == ()
+
+
+def test_kernels_besides_the_groups_take_another_time_on_another_device() -> None:
+    plan = plan_of(net(*block("a")), target=Target(ROUND))
+    before = replace(plan, extra_launches=2, extra_traffic_bytes=128, extra_seconds=1.5)
+    after = replace(before, extra_seconds=2.25)
+    [change] = of(before, after).changes
+    assert (change.module, change.launches, change.traffic_bytes) == (BESIDES, 0, 0)
+    assert change.seconds == 0.75
+    assert summary(of(before, after)) == f"+0.75 s, in {BESIDES}"
+
+
+def test_what_floats_round_is_no_change() -> None:
+    plan = plan_of(net(*block("a")), target=Target(ROUND))
+    first, second = plan.groups
+    parts = tuple(replace(first, ops=(op,), seconds=share) for op, share in ((0, 0.1), (1, 0.2)))
+    whole = replace(first, ops=(0, 1), seconds=0.3)
+    assert first.seconds is not None
+    assert second.seconds is not None
+    [change] = of(replace(plan, groups=parts), replace(plan, groups=(whole,))).changes
+    assert change.seconds == 0.0  # 0.1 + 0.2 is not 0.3
+
+
+def unknown(graph: Graph, op: int) -> Graph:
+    ops = list(graph.ops)
+    ops[op] = replace(ops[op], work=Work(0, 0, Status.UNKNOWN), target="mine::mystery")
+    return replace(graph, ops=tuple(ops))
+
+
+def test_an_op_that_no_formula_knows_is_not_said_to_cost_nothing() -> None:
+    before = net(*block("a"))
+    after = unknown(net(*block("a"), ("b", Kind.LINEAR)), 2)
+    found = of(plan_of(before), plan_of(after))
+    # the traffic of a linear is known all the same
+    assert op_table(found).rows == (
+        ("added", "linear_2", "b", "mine::mystery", "4x4 float32", 3 * TENSOR, None),
+    )
+    assert left_out(found) == (
+        "FLOPs leave out ops that no formula knows: 0 before, 1 after (mine::mystery)",
+    )
+    back = of(plan_of(after), plan_of(before))
+    assert op_table(back).column("flops_change") == (None,)
+    assert left_out(back)[0].endswith("1 before, 0 after (mine::mystery)")
+
+
+def test_an_op_that_became_known_has_changed() -> None:
+    known = net(("a", Kind.RELU))
+    other = replace(known, ops=(replace(known.ops[0], work=Work(0, 0, Status.UNKNOWN)),))
+    [line] = op_table(of(plan_of(other), plan_of(known))).rows
+    assert (line[0], line[-1]) == ("changed", None)
+
+
+def test_what_moves_inside_attention_is_said() -> None:
+    graph = net(*block("a"))
+    hidden = replace(graph, ops=(replace(graph.ops[0], hidden_bytes=7_000), *graph.ops[1:]))
+    [said] = left_out(of(plan_of(graph), plan_of(hidden)))
+    assert said.endswith("is in no figure, at least 0 bytes before, 7,000 after")
+
+
+def test_another_class_name_is_no_change() -> None:
+    graph = net(("", Kind.RELU), ("", Kind.TANH))
+    renamed = replace(graph, ops=tuple(replace(op, module_class="NetV2") for op in graph.ops))
+    found = of(plan_of(graph), plan_of(renamed))
+    assert (found.changes, op_table(found).rows) == ((), ())
+
+
+def test_what_saves_most_comes_first_too() -> None:
+    layers = [block(f"b{n}") for n in range(30)]
+    wide = [("wide.a", Kind.LINEAR), ("wide.b", Kind.LINEAR), *block("wide.c")]
+    before = plan_of(net(*(layer for each in layers for layer in each), *wide))
+    after = plan_of(net(("one", Kind.TANH)))
+    found = of(before, after)
+    # 3 linears and a relu less; of every other block a linear and a relu
+    _, where = summary(found).split(", in ")
+    assert where.startswith(f"wide (-4 launches, -{11 * TENSOR} bytes, -{3 * FLOPS} FLOPs), ")
+    assert module_table(found, 20).column("module")[0] == "wide"
+    assert of(after, before).total.launches == 63
 
 
 def test_ops_in_a_table() -> None:

@@ -47,7 +47,10 @@ def test_a_line_for_each_capacity(model: str, capsys: pytest.CaptureFixture[str]
     assert all(line.rstrip().endswith("optimal") for line in lines.values())
     # bars of 40 for 960 bytes: 448 compulsory are 19 (18.7), 960 - 448 the other 21
     assert "=" * 19 + "#" * 21 in lines["80"]
-    assert "320 B of on-chip memory saves 53.3% of the traffic that 80 B leaves" in out
+    assert (
+        "With 320 B on chip, the last size tried, the model moves 53.3% fewer bytes than with 80 B"
+        in out
+    )
     assert "from 80 B to 160 B" in out
 
 

@@ -117,7 +117,7 @@ def test_over_budget_names_the_kernels(project: Path) -> None:
 
 
 def test_one_more_layer_fails_and_names_its_ops(project: Path) -> None:
-    assert checked("--save-baseline", "base.json.zst") == ""
+    assert "passed" in checked("--save-baseline", "base.json.zst")
     assert "passed" in checked("--baseline", "base.json.zst")
     write(project, 3)
     out = checked("--baseline", "base.json.zst", code=1)
@@ -142,6 +142,27 @@ def test_a_tolerance_lets_a_little_pass(project: Path) -> None:
     checked("--baseline", "base.json", "--tolerance", "40%", code=1)
     out = checked("--baseline", "base.json", "--tolerance", "60%")
     assert "worse, within tolerance" in out
+
+
+def test_a_tolerance_ends_where_it_says(project: Path) -> None:
+    checked("--save-baseline", "base.json")
+    write(project, 3)
+    # the largest change is that of other_flops: 3,584 / 7,248 is 49.45%
+    for part, code in (("50%", 0), ("49%", 1)):
+        out = checked("--baseline", "base.json", "--tolerance", part, code=code)
+        assert ("| net | other_flops | 10,832 | - | 7,248 | 3,584 | +49.45% | worse, within"
+                in out) is (code == 0)  # fmt: skip
+
+
+def test_a_baseline_is_saved_of_what_is_held_against_its_budget(project: Path) -> None:
+    (project / "fuseline.toml").write_text(TOML.replace("launches = 10", "launches = 2"))
+    words = ["--save-baseline", "base.json", "--json", "outcome.json"]
+    assert "| net | launches | 3 | 2 | over budget |" in checked(*words, code=1)
+    document = json.loads((project / "outcome.json").read_text())
+    assert document["passes"] is False
+    assert "| net | launches | 3 | 2 | 3 | 0 | 0.00% | over budget |" in checked(
+        "--baseline", "base.json", code=1
+    )
 
 
 def test_json_says_the_same(project: Path) -> None:
@@ -183,9 +204,10 @@ def test_models_that_no_file_configures(project: Path) -> None:
     out = checked(*words, "--baseline", "base.json", code=1)
     assert "| net.py:make, batch 4, tvm | launches | 4 | - | 3 |" in out
     assert out == checked("net.py:make", "--baseline", "base.json", code=1)
-    assert "It is not in the baseline" in checked(
-        "net.py:make", "--batch", "2", "--baseline", "base.json"
-    )
+    other = checked("net.py:make", "--batch", "2", "--baseline", "base.json")
+    assert "1 model within bounds, 1 not in the baseline, 1 of the baseline not checked." in other
+    assert "It is not in the baseline, and was compared with nothing: save it again." in other
+    assert "In the baseline, and not checked: net.py:make, batch 4, tvm." in other
 
 
 def test_models_are_chosen_by_name_or_label(project: Path) -> None:
@@ -199,7 +221,40 @@ def test_models_are_chosen_by_name_or_label(project: Path) -> None:
     (project / "fuseline.toml").write_text(TOML)
     assert "In the baseline, and not checked: large." in checked("--baseline", "base.json")
     (project / "fuseline.toml").write_text(TOML + more.replace("large", "larger"))
-    assert "It is not in the baseline: save it again." in checked("--baseline", "base.json")
+    renamed = checked("--baseline", "base.json")
+    assert "2 models within bounds, 1 not in the baseline, 1 of the baseline not checked" in renamed
+    assert "It is not in the baseline, and was compared with nothing: save it again." in renamed
+    assert "In the baseline, and not checked: large." in renamed
+    assert "In the baseline, and not checked: large." in checked("net", "--baseline", "base.json")
+
+
+def test_a_figure_that_is_no_longer_told_fails(project: Path) -> None:
+    checked("--save-baseline", "base.json")
+    (project / "fuseline.toml").write_text(TOML.replace('device = "h100-sxm"', ""))
+    out = checked("--baseline", "base.json", code=1)
+    assert "| - | - | told in the baseline, and no longer |" in out
+    assert "Seconds are told only of the plan before the change: none are compared." in out
+    assert "seconds_change" not in out
+    checked("--save-baseline", "base.json")
+    (project / "fuseline.toml").write_text(TOML)
+    out = checked("--baseline", "base.json", code=1)
+    assert "| net | seconds | 1.50139e-05 | - | - | - | - | not told in the baseline: save" in out
+
+
+def test_options_without_a_model_are_not_ignored(
+    project: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    checked("--save-baseline", "base.json")
+    (project / "fuseline.toml").unlink()
+    for words in (["--strategy", "tvm"], ["--device", "t4"], ["--batch", "2"]):
+        capsys.readouterr()
+        assert run(cli, ["check", "--baseline", "base.json", *words]) == 2
+        captured = capsys.readouterr()
+        assert captured.out == ""
+        assert captured.err == (
+            "error: --strategy, --device and how to capture are said of a MODEL: name one; a "
+            "baseline says how its own are checked\n"
+        )
 
 
 def test_a_model_that_cannot_be_measured_fails_the_check(
@@ -214,6 +269,10 @@ def test_a_model_that_cannot_be_measured_fails_the_check(
     assert captured.err.count("\n") == 1
     assert run(cli, ["check", "--save-baseline", "base.json"]) == 2
     assert not (project / "base.json").exists()
+    captured = capsys.readouterr()
+    assert "## Fuseline check: failed" in captured.out
+    assert captured.err.endswith("no baseline written: net.py:raises, tvm, h100-sxm could not be "
+                                 "measured\n")  # fmt: skip
 
 
 @pytest.mark.parametrize(
@@ -222,6 +281,7 @@ def test_a_model_that_cannot_be_measured_fails_the_check(
         (["--config", "none.toml"], "cannot read 'none.toml': No such file"),
         (["--baseline", "none.json"], "cannot read 'none.json': No such file"),
         (["--baseline", "net.py"], "'net.py' is no baseline"),
+        (["--baseline", "damaged.json"], "'damaged.json' is damaged: it holds no model"),
         (["nets"], "'fuseline.toml' has no model 'nets': did you mean 'net'?"),
         (["--strategy", "tvm"], "how models are captured and partitioned is in 'fuseline.toml'"),
         (["--strategy", "tmv"], "unknown strategy 'tmv': did you mean 'tvm'?"),
@@ -233,7 +293,8 @@ def test_a_model_that_cannot_be_measured_fails_the_check(
 def test_bad_input_is_one_line(
     project: Path, words: list[str], message: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    del project
+    damaged = {"schema": "fuseline.baseline/1", "fuseline": "0", "entries": []}
+    (project / "damaged.json").write_text(json.dumps(damaged))
     assert run(cli, ["check", *words]) == 2
     captured = capsys.readouterr()
     assert captured.out == ""

@@ -6,14 +6,18 @@ import csv
 import json
 import shlex
 import sys
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 
+from fuseline import compare
 from fuseline.cli import cli, run
 from fuseline.cli import compare as command
-from fuseline.report.compare import find_ways
+from fuseline.cli.planning import PARAMETERS
+from fuseline.errors import InputError
+from fuseline.report.compare import Planned, Subject, find_ways
+from fuseline.report.rows.comparison import COLUMNS
 from fuseline.report.rows.ways import Way
 from tests.pages import ROOT, check_page
 
@@ -103,19 +107,63 @@ def test_a_result_file_and_a_saved_graph_are_ways_too(
     assert run(cli, ["capture", f"{net}:net", "-o", "graph.json.zst"]) == 0
     assert run(cli, ["partition", f"{net}:net", *options, "--json", "result.json"]) == 0
     live = compared([f"{net}:net", *options], capsys)
-    for file in ("graph.json.zst", "result.json"):
-        rows = compared([file, *options], capsys)
+    for words in (["graph.json.zst", *options], ["result.json"]):
+        rows = compared(words, capsys)
         assert [{**row, "asked": f"{net}:net"} for row in rows] == live
+
+
+def test_what_a_result_cannot_give_is_not_asked_of_it(
+    net: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(cli, ["partition", f"{net}:net", "--json", "result.json"]) == 0
+    fixed = "'result.json' is a result: how it was"
+    for words, message in (
+        (["--strategy", "tvm"], f"{fixed} partitioned and timed is fixed"),
+        (["--strategy", "fusion"], f"{fixed} partitioned and timed is fixed"),
+        (["--device", "t4"], f"{fixed} partitioned and timed is fixed"),
+        (["--batch", "4"], f"{fixed} captured is fixed"),
+    ):
+        capsys.readouterr()
+        assert run(cli, ["compare", "result.json", *words]) == 2
+        captured = capsys.readouterr()
+        assert (captured.out, captured.err) == ("", f"error: {message}\n")
+    words = ["compare", "result.json", f"{net}:deeper", "--strategy", "tvm", "--format", "markdown"]
+    assert run(cli, words) == 0
+    out = capsys.readouterr().out
+    assert "As they were written, whatever is asked of the others: result.json" in out
+    with pytest.raises(InputError, match=f"{fixed} partitioned and timed is fixed"):
+        compare("result.json", "tvm")
+    assert [way.plan.strategy for way in compare("result.json").ways] == ["fusion"]
+
+
+def test_every_option_of_plans_is_known_to_be_one() -> None:
+    named = {parameter.name for parameter in command.command.params}
+    assert {"strategies", *PARAMETERS} <= named
+    assert named - {"strategies", *PARAMETERS} == {
+        "models", "via", "batch", "dtype", "input_shapes", "seq_len", "decode", "train",
+        "attention", "against", "sort", "columns", "ops", "format_", "output",
+    }  # fmt: skip
+
+
+def test_a_question_mark_lists_the_columns(capsys: pytest.CaptureFixture[str]) -> None:
+    assert run(cli, ["compare", "--columns", "?"]) == 0
+    captured = capsys.readouterr()
+    assert [line.split()[0] for line in captured.out.splitlines()] == list(COLUMNS)
+    assert captured.err == ""
 
 
 def test_a_result_that_cannot_be_read_is_one_line(
     net: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    del net
+    assert run(cli, ["partition", f"{net}:net", "--json", "result.json"]) == 0
+    document = json.loads((tmp_path / "result.json").read_text())
+    without_plans = json.dumps({**document, "plans": []})
+    capsys.readouterr()
     for content, message in (
         ('{"schema": "fuseline.result/2"}', "has schema 'fuseline.result/2'; this version reads"),
         ('{"schema": "fuseline.result/1"}', "is no result that can be read"),
         ('{"schema": "fuseline.graph/9"}', "has schema 'fuseline.graph/9'"),
+        (without_plans, "error: 'odd.json' holds no plan to compare"),
     ):
         (tmp_path / "odd.json").write_text(content)
         assert run(cli, ["compare", "odd.json"]) == 2
@@ -141,6 +189,12 @@ def test_a_result_that_cannot_be_read_is_one_line(
         (["--via", "modul"], "unknown frontend 'modul': did you mean 'module'?"),
         (["--ops"], "--ops lays two captures side by side"),
         (["--ops", "--format", "csv"], "--ops prints several tables: as terminal or markdown"),
+        (["--ops", "--sort", "launches"], "--sort, --columns and --against are of ways"),
+        (["--ops", "--columns", "launches"], "--sort, --columns and --against are of ways"),
+        (["--ops", "--against", "1"], "--sort, --columns and --against are of ways"),
+        (["--against", "2"], "no way has the number 2: there are 1"),
+        (["--against", "unfused"], "no way has 'unfused': one of fusion"),
+        (["--against", "unfussed"], "no way has 'unfussed': one of fusion"),
     ],
 )
 def test_bad_input_is_one_line(
@@ -170,26 +224,59 @@ def test_a_baseline_that_is_not_there_does_not_cost_the_work(
     net: str, capsys: pytest.CaptureFixture[str]
 ) -> None:
     words = ["compare", f"{net}:net", "--strategy", "tvm", "--strategy", "unfused"]
-    assert run(cli, [*words, "--against", "unfussed", "--format", "markdown"]) == 2
+    assert run(cli, [*words, "--against", "float23", "--format", "markdown"]) == 2
     captured = capsys.readouterr()
     assert "| tvm |" in captured.out
-    assert captured.err == "error: no way has 'unfussed': did you mean 'unfused'?\n"
+    assert captured.err == "error: no way has 'float23': did you mean 'float32'?\n"
 
 
-def test_an_interrupt_shows_what_is_there(
-    net: str, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    def interrupted(*arguments: object) -> Iterator[Way]:
-        ways = find_ways(*arguments)  # type: ignore[arg-type]
+@pytest.fixture
+def interrupted(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The user stops it after the first way of the second model."""
+
+    def find(
+        subjects: tuple[Subject, ...],
+        planned: Planned,
+        tell: Callable[[str], None],
+        failed: Callable[[str], None] | None = None,
+    ) -> Iterator[Way]:
+        ways = find_ways(subjects, planned, tell, failed)
         yield next(ways)
-        raise KeyboardInterrupt
+        if subjects[0].name.endswith("deeper"):
+            raise KeyboardInterrupt
+        yield from ways
 
-    monkeypatch.setattr(command, "find_ways", interrupted)
-    words = [f"{net}:net", "--strategy", "tvm", "--strategy", "unfused", "--format", "markdown"]
-    assert run(cli, ["compare", *words]) == 130
+    monkeypatch.setattr(command, "find_ways", find)
+
+
+def stopped_words(net: str) -> list[str]:
+    models = [f"{net}:net", f"{net}:deeper", f"{net}:raises"]
+    return ["compare", *models, "--strategy", "tvm", "--strategy", "unfused"]
+
+
+@pytest.mark.usefixtures("interrupted")
+def test_an_interrupt_shows_what_is_there_and_says_what_is_not(
+    net: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert run(cli, [*stopped_words(net), "--format", "markdown"]) == 130
     captured = capsys.readouterr()
-    assert "stopped half-way: not every way is here" in captured.out
+    missing = "missing: the rest of net.py:deeper; net.py:raises"
+    assert f"stopped half-way, after 3 ways; {missing}" in captured.out
     assert captured.err.strip() == "interrupted"
+
+
+@pytest.mark.usefixtures("interrupted")
+def test_an_interrupt_leaves_files_and_what_programs_read_alone(
+    net: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    (tmp_path / "out.md").write_text("earlier")
+    for words in (["-o", "out.md"], ["-o", "out.csv"], ["--format", "csv"]):
+        assert run(cli, [*stopped_words(net), *words]) == 130
+        captured = capsys.readouterr()
+        assert captured.out == ""
+        assert captured.err.startswith("nothing written: stopped half-way, after 3 ways; missing")
+    assert (tmp_path / "out.md").read_text() == "earlier"
+    assert not (tmp_path / "out.csv").exists()
 
 
 def test_two_captures_op_by_op(net: str, capsys: pytest.CaptureFixture[str]) -> None:
@@ -205,6 +292,11 @@ def test_two_captures_op_by_op(net: str, capsys: pytest.CaptureFixture[str]) -> 
     assert "| added | relu_1 | 3 | relu | 2x16 float32 |" in out
     assert "| removed |" not in out
     assert "1 op moved to another module, and nothing else" in out  # the last linear, 2 -> 4
+    timed = ["--strategy", "optimal", "--objective", "seconds", "--device", "h100-sxm", "--tf32"]
+    words = ["compare", f"{net}:net", f"{net}:deeper", "--ops", *timed, "--launch", "graph"]
+    assert run(cli, [*words, "--format", "markdown"]) == 0
+    how = "under optimal (T), least seconds, on h100-sxm, launched by graph, tf32"
+    assert f"From net.py:net to net.py:deeper, {how}" in capsys.readouterr().out
 
 
 def test_the_page_is_what_the_commands_print(monkeypatch: pytest.MonkeyPatch) -> None:

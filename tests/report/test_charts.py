@@ -1,74 +1,29 @@
-"""Charts: what is in them, and how they are drawn."""
+"""What charts show: their rows, by hand and of random graphs."""
 
 from __future__ import annotations
 
-import json
-import xml.etree.ElementTree as ET
-from collections.abc import Callable
-from functools import cache
+import math
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from fuseline.fusion import STRATEGIES, partition
+from fuseline.costs import BANDS, band_of
+from fuseline.fusion import STRATEGIES
+from fuseline.fusion.optimal.curve import Point
 from fuseline.graph import Builder, Graph, Kind, Origin, Role
 from fuseline.hardware import load_device
-from fuseline.report import charts
-from fuseline.report.charts.themes import GROUNDS
-from fuseline.report.rows import Result, Target, rows
+from fuseline.report.colours import MEANING
+from fuseline.report.rows import Target
 from fuseline.report.rows.bars import BESIDES, bottleneck_parts, strategy_bars
-from fuseline.report.rows.capacity import CapacityRows, KneeRow, PointRow
+from fuseline.report.rows.capacity import capacity_rows, on_chip_rows
 from fuseline.report.rows.icicle import RectRow, icicle_rows
 from fuseline.report.rows.outline import outline
 from fuseline.report.rows.roofline import roofline_chart
-from tests.costs.test_roofline import ROUND
-from tests.golden import check_golden
-from tests.report.examples import example_graph, example_result
+from tests.report.chart_specs import ON_H100, result_of
+from tests.report.examples import example_result
 from tests.report.models import SQUARE_BYTES, tower
 from tests.strategies import graphs
-
-SVG = "{http://www.w3.org/2000/svg}"
-ON_ROUND, ON_H100 = Target(ROUND), Target(load_device("h100-sxm"))
-
-
-def result_of(graph: Graph, *strategies: str, target: Target | None = ON_ROUND) -> Result:
-    plans = tuple(partition(graph, strategy) for strategy in strategies)
-    return rows(graph, plans, "0", target)
-
-
-CURVE = CapacityRows(
-    "fuseline.capacity/1", "0", "model", "record", "M", 400, 1000, 10,
-    (
-        PointRow(1 << 16, 1000, 10, 0, 1000, 0, is_optimal=True, candidates=9, seconds=0.1),
-        PointRow(1 << 17, 800, 8, 200, 700, 100, is_optimal=False, candidates=9, seconds=0.1),
-        PointRow(1 << 18, 500, 5, 500, 500, 0, is_optimal=True, candidates=9, seconds=0.1),
-    ),
-    KneeRow(0.9, 1 << 18, (1 << 17, 1 << 18), "256 KB is enough"),
-)  # fmt: skip
-
-
-@cache
-def specs() -> dict[str, charts.Spec]:
-    result = result_of(tower(3), "unfused", "optimal")
-    plan = result.plans[0]
-    return {
-        "roofline": charts.roofline(plan),
-        "bands": charts.roofline(result_of(tower(3), "unfused", target=None).plans[0]),
-        "icicle": charts.icicle(plan),
-        "strategies": charts.strategies(result),
-        "bottlenecks": charts.bottlenecks(plan),
-        "capacity": charts.capacity(CURVE),
-    }
-
-
-def data(spec: charts.Spec, name: str) -> list[dict[str, object]]:
-    found = spec["datasets"]
-    assert isinstance(found, dict)
-    return found[name]
-
-
-# What is in them
 
 
 def test_a_roofline_by_hand() -> None:
@@ -189,6 +144,8 @@ def test_bars_by_hand() -> None:
     unfused, optimal = found.bars
     # five linears and three adds of 192 bytes, three relus of 128; fused: five of 192
     assert (unfused.traffic_bytes, unfused.launches, unfused.is_least) == (1920, 11, False)
+    assert unfused.illegal == optimal.illegal == 0
+    assert unfused.is_bound
     assert (optimal.traffic_bytes, optimal.launches, optimal.is_least) == (960, 5, True)
     # x, five weights, and what head makes
     assert [(line.name, line.rules, line.bytes) for line in found.lines] == [
@@ -211,114 +168,57 @@ def test_parts_by_hand() -> None:
     assert parts["time", "unknown"].whole == pytest.approx(plan.seconds)
 
 
-# How they are drawn
+def test_bands_leave_no_intensity_out() -> None:
+    assert [band for band, _, _ in BANDS] == [band_of(most) for _, _, most in BANDS]
+    assert [above for _, above, _ in BANDS[1:]] == [most for _, _, most in BANDS[:-1]]
+    assert (BANDS[0][1], BANDS[-1][2]) == (0.0, math.inf)
+    assert MEANING["compute-bound"] == "above 50 FLOP/byte"
 
 
-def test_a_selected_group_is_a_parameter() -> None:
-    for name in ("roofline", "bands", "icicle", "strategies"):
-        assert {"name": "selected", "value": None} in specs()[name]["params"]  # type: ignore[operator]
-    points = data(specs()["roofline"], "points")
-    assert points[0]["group"] == 0
-    assert points[0]["groups"] == [0, 1, 4, 7, 10]
-    rects = data(specs()["icicle"], "rects")
-    assert [rect["groups"] for rect in rects if "group" in rect] == [
-        [0], [1, 4, 7], [2, 5, 8], [3, 6, 9], [10],
+def test_a_devices_memories_by_hand() -> None:
+    tpu = on_chip_rows(load_device("tpu-v5e"))
+    assert [row.name for row in tpu] == ["scratchpad"]
+    # 64 cores of 32 KiB each
+    epyc = on_chip_rows(load_device("epyc-7763"))
+    assert [(row.name, row.bytes) for row in epyc] == [
+        ("L1 of a core", 32 << 10), ("L1 of all 64 cores", 2 << 20), ("last cache", 256 << 20),
     ]  # fmt: skip
-    assert [bar["place"] for bar in data(specs()["strategies"], "bars")] == [0, 1]
 
 
-def test_figures_are_exact_where_they_are_pointed_at() -> None:
-    (point, *_) = data(specs()["roofline"], "points")
-    assert (point["bytes moved"], point["FLOPs"], point["alike"]) == ("192", "128", 5)
-    assert (point["time"], point["FLOP/s"], point["bytes/s"]) == (
-        "12.6 s", "10.2 FLOP/s", "15.2 B/s",
-    )  # fmt: skip
-    bars = data(specs()["strategies"], "bars")
-    assert bars[0]["words"] == "1.92 kB, 11 launches, 129 s"
-
-
-@pytest.mark.parametrize("name", list(specs()))
-@pytest.mark.parametrize("theme", ["light", "dark"])
-def test_every_chart_draws_its_marks(
-    name: str, theme: charts.Theme, capfd: pytest.CaptureFixture[str]
-) -> None:
-    drawn = charts.to_svg(specs()[name], theme)
-    assert capfd.readouterr().err == ""  # where Vega fails it only says so there
-    root = ET.fromstring(drawn)  # noqa: S314 - our own
-    marks = [
-        mark
-        for group in root.iter(f"{SVG}g")
-        if "role-mark" in group.get("class", "")
-        for mark in group
-    ]
-    assert len(marks) > len(data(specs()[name], next(iter(specs()[name]["datasets"]))))  # type: ignore[call-overload]
-    assert GROUNDS[theme] in drawn.decode()
-
-
-def test_a_chart_is_drawn_alike_every_time() -> None:
-    for spec in specs().values():
-        assert charts.to_svg(spec) == charts.to_svg(spec)
-    check_golden("charts/roofline.svg", charts.to_svg(specs()["roofline"]))
-
-
-def test_specifications_are_as_they_were() -> None:
-    for name, spec in specs().items():
-        check_golden(f"charts/{name}.vl.json", json.dumps(spec, indent=1, ensure_ascii=False))
-
-
-def test_a_chart_as_png_has_two_pixels_a_unit() -> None:
-    drawn = charts.to_png(specs()["bottlenecks"])
-    assert drawn[:8] == b"\x89PNG\r\n\x1a\n"
-    width = int.from_bytes(drawn[16:20], "big")
-    svg = ET.fromstring(charts.to_svg(specs()["bottlenecks"]))  # noqa: S314 - our own
-    assert width == 2 * int(svg.get("width", "0"))
-
-
-def test_a_page_holds_a_specification_as_text() -> None:
-    hostile = example_graph("</script><!--&\u2028", module="<b>.</script>")
-    spec = charts.roofline(result_of(hostile, "unfused").plans[0])
-    text = charts.spec_json(spec)
-    assert not set("<>&") & set(text)
-    assert json.loads(text) == spec
-
-
-def test_the_bundle_may_stand_in_a_page() -> None:
-    bundle = charts.vega_bundle()
-    assert bundle.startswith("(()=>{")
-    assert bundle.endswith("})();")
-    assert "window.vegaEmbed=" in bundle
-    assert "</script" not in bundle.lower()
-    assert "<!--" not in bundle
-    assert len(bundle) < 1_000_000
-    assert charts.vega_bundle() is bundle
-
-
-def test_both_themes_set_the_same_things() -> None:
-    def keys(found: object) -> object:
-        return (
-            {name: keys(value) for name, value in found.items()} if isinstance(found, dict) else 0
+@pytest.mark.parametrize(
+    ("moved", "sentence"),
+    [
+        # of 600 bytes saved, 540 are 90%
+        (
+            (1000, 460, 400),
+            (
+                "With 128 KiB on chip the model moves 54.0% fewer bytes than with 64 KiB; "
+                "256 KiB would save only another 6.0%"
+            ),
+        ),
+        (
+            (1000, 500, 400),
+            (
+                "With 256 KiB on chip, the last size tried, the model moves 60.0% fewer bytes than "
+                "with 64 KiB; no smaller size saves 90% of that, and a larger one may save more"
+            ),
+        ),
+    ],
+)
+def test_the_knee_in_words(moved: tuple[int, int, int], sentence: str) -> None:
+    points = [
+        Point(
+            (1 << 16) << place,
+            nbytes,
+            1,
+            nbytes,
+            is_optimal=True,
+            candidates=1,
+            seconds=0.0,
+            groups=(),
         )
-
-    assert keys(charts.LIGHT) == keys(charts.DARK)
-    assert charts.LIGHT["background"] is None
-
-
-@pytest.mark.parametrize("chart", [charts.roofline, charts.icicle, charts.bottlenecks])
-@pytest.mark.parametrize("target", [None, ON_ROUND])
-def test_a_model_without_a_kernel_has_charts(
-    chart: Callable[..., charts.Spec],
-    target: Target | None,
-    capfd: pytest.CaptureFixture[str],
-) -> None:
-    result = result_of(Builder().finish([]), "unfused", target=target)
-    for spec in (chart(result.plans[0]), charts.strategies(result)):
-        assert charts.to_svg(spec).startswith(b"<svg")
-    assert capfd.readouterr().err == ""
-
-
-def test_every_part_has_a_colour() -> None:
-    spec = charts.bottlenecks(example_result(on_device=True).plans[0])
-    bars = spec["layer"][0]  # type: ignore[index]
-    named = set(bars["encoding"]["color"]["scale"]["domain"])
-    assert {part["bottleneck"] for part in data(spec, "parts")} == named
-    assert BESIDES in named
+        for place, nbytes in enumerate(moved)
+    ]
+    found = capacity_rows(tower(1), points, (1000, 1), "M", "0")
+    assert found.knee is not None
+    assert found.knee.sentence == sentence

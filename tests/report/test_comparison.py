@@ -1,66 +1,27 @@
-"""Comparisons: what is put as better or worse, and every number of a small one by hand."""
+"""Comparisons as tables: every number of a small one by hand, and what is said beside it."""
 
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
 
 import pytest
 
 from fuseline import fusion
 from fuseline.errors import InputError
 from fuseline.fusion import STRATEGIES, Settings, Strategy
-from fuseline.graph import Builder, Graph, Kind, Origin, Role, Source, Status, Work
+from fuseline.graph import Graph
 from fuseline.hardware import load_device
 from fuseline.plan import Plan
-from fuseline.report.compare import Planned, Subject, compare, find_ways
-from fuseline.report.rows import IllegalRow, Target
-from fuseline.report.rows.comparing import baselines, best, ordered, uneven_flops
+from fuseline.report.compare import Planned, Subject, find_ways
+from fuseline.report.rows import Target, UnknownRow
+from fuseline.report.rows.comparing import uneven_flops
 from fuseline.report.rows.comparison import COLUMNS, Comparison
-from fuseline.report.rows.table import Value
-from fuseline.report.rows.ways import FIGURES, Figure, Way
+from fuseline.report.rows.comparison_notes import graph_names
+from fuseline.report.rows.ways import Way
 from fuseline.report.tabular import write_tables
 from tests.golden import check_golden
+from tests.report.chains import chain, number, timed_ways, ways_of
 from tests.report.examples import HOSTILE
-
-
-def chain(name: str = "net", ops: int = 3, dtype: str = "float32", batch: int = 4) -> Graph:
-    """`batch` x 4 elements through a linear (4 x 4) and elementwise ops, one after the other."""
-    build = Builder()
-    x = build.tensor("x", (batch, 4), dtype=dtype, role=Role.INPUT)
-    weight = build.tensor("weight", (4, 4), dtype=dtype, role=Role.PARAMETER)
-    kinds = (Kind.RELU, Kind.TANH, Kind.SIGMOID, Kind.SILU)
-    for number, kind in enumerate((Kind.LINEAR, *kinds[: ops - 1])):
-        made = build.tensor(f"y{number}", (batch, 4), dtype=dtype)
-        flops = 2 * batch * 4 * 4 if kind is Kind.LINEAR else 0
-        build.op(
-            f"{kind.value}_{number}", kind, inputs=[x], outputs=[made], origin=Origin.ATEN,
-            parameters=[weight] if kind is Kind.LINEAR else [],
-            work=Work(flops, 0, Status.COUNTED),
-        )  # fmt: skip
-        x = made
-    source = Source(name, "build", "record", "eval", batch, dtype, ((batch, 4),), ops, "2.13.0")
-    return build.finish([x], source)
-
-
-def ways_of(*graphs: Graph, strategies: tuple[str, ...] = ("unfused", "tvm")) -> tuple[Way, ...]:
-    subjects = [Subject(graph) for graph in graphs]
-    return tuple(find_ways(subjects, Planned(strategies), lambda _: None))
-
-
-def marks(comparison: Comparison) -> dict[object, object]:
-    table = comparison.wide()
-    return dict(zip(table.column("way"), table.column("best"), strict=True))
-
-
-def number(value: Value) -> float:
-    assert isinstance(value, int | float)
-    return value
-
-
-def figure(name: str) -> Figure:
-    return next(each for each in FIGURES if each.name == name)
-
 
 # --- figures ----------------------------------------------------------------------------------
 
@@ -159,133 +120,51 @@ def test_a_plan_that_no_device_changes_is_made_once(monkeypatch: pytest.MonkeyPa
     assert made == [("tvm", "h100-sxm"), ("inductor", "h100-sxm"), ("inductor", "t4")]
 
 
-# --- better and worse -------------------------------------------------------------------------
+# --- notes ------------------------------------------------------------------------------------
 
 
-def test_equal_ways_are_all_the_best_and_none_where_all_are_equal() -> None:
-    ways = ways_of(chain(), strategies=("unfused", "tvm", "tensorrt", "optimal"))
-    launches = [way.plan.launches for way in ways]
-    found = best(ways, figure("launches"))
-    assert found == {place for place, count in enumerate(launches) if count == min(launches)}
-    assert best(ways[1:2] * 2, figure("launches")) == frozenset()
+def with_graph(way: Way, **figures: object) -> Way:
+    return replace(way, graph=replace(way.graph, **figures))  # type: ignore[arg-type]
 
 
-def test_sizes_are_compared_within_a_model_and_ratios_across_models() -> None:
-    # small moves less than big, and is not better for it; big fuses more of what it has
-    ways = ways_of(chain("small", 2), chain("big", 4), strategies=("tvm",))
-    # (128 FLOPs over 192 bytes in both: no mark for the intensity)
-    assert marks(Comparison(ways)) == {1: "", 2: "fusion_efficiency, memory_reduction"}
-    assert best(ways, figure("traffic_bytes")) == frozenset()
-    changes = Comparison(ways).differences()
-    assert [column.name for column in changes.columns][3:] == [
-        "fusion_efficiency_change", "fusion_efficiency_change_fraction",
-        "memory_reduction_change", "memory_reduction_change_fraction",
+def test_hidden_bytes_and_unknown_ops_are_told_graph_by_graph() -> None:
+    one, other = ways_of(chain(), chain(batch=8), strategies=("tvm",))
+    ways = (
+        with_graph(one, hidden_bytes=1_000, unknown_ops=(UnknownRow("mystery", 1),)),
+        with_graph(other, hidden_bytes=8_000, unknown_ops=(UnknownRow("mystery", 2),)),
+    )
+    notes = Comparison(ways).table().notes
+    assert (
+        "Attention is one op at module level: what moves inside is in no figure, at least "
+        "net, batch 4 1,000 bytes, net, batch 8 8,000 bytes"
+    ) in notes
+    assert "net, batch 4: FLOPs and seconds leave out 1 op that no formula knows" in notes
+    assert "net, batch 8: FLOPs and seconds leave out 2 ops that no formula knows" in notes
+
+
+def test_graphs_are_named_by_what_tells_them_apart() -> None:
+    one, other = ways_of(chain(), chain(ops=2), strategies=("tvm",))
+    assert list(graph_names((one, one)).values()) == ["net"]
+    assert list(graph_names((one, other)).values()) == ["net, way 1", "net, way 2"]
+    files = (replace(one, asked="a.json"), replace(other, asked="b.json"))
+    assert list(graph_names(files).values()) == ["net, asked a.json", "net, asked b.json"]
+    half, big = ways_of(chain(dtype="float16"), chain("big"), strategies=("tvm",))
+    assert list(graph_names((one, half, big)).values()) == [
+        "net, dtype float32", "net, dtype float16", "big",
     ]  # fmt: skip
 
 
-def test_other_batches_are_no_better_and_other_dtypes_are() -> None:
-    batches = ways_of(chain(), chain(batch=8), strategies=("tvm",))
-    assert best(batches, figure("traffic_bytes")) == frozenset()
-    dtypes = ways_of(chain(), chain(dtype="float16"), strategies=("tvm",))
-    assert best(dtypes, figure("traffic_bytes")) == {1}
-    [change] = Comparison(dtypes).differences().column("traffic_bytes_change_fraction")
-    assert change == -0.5
-
-
-def test_nothing_is_compared_across_frontends() -> None:
-    one, other = ways_of(chain())
-    across = (one, replace(other, model=replace(other.model, via="module")))
-    assert all(not best(across, each) for each in FIGURES)
-    assert Comparison(across, against="1").differences().rows == ()
-
-
-def test_illegal_plans_and_those_that_do_not_fit_are_never_the_best() -> None:
-    slow, quick = ways_of(chain())
-    illegal = replace(quick.plan, illegal_groups=(IllegalRow(0, "all", "T", "no such kernel"),))
-    assert best((slow, replace(quick, plan=illegal)), figure("launches")) == {0}
-    assert quick.memory is not None
-    large = replace(quick, memory=replace(quick.memory, fits=False))
-    assert best((slow, large), figure("launches")) == {0}
-    notes = Comparison((slow, large)).table().notes
-    assert any(note.endswith("ways with illegal groups, or that do not fit, are left out")
-               for note in notes)  # fmt: skip
-
-
-def test_traffic_over_the_optimum_is_told_of_legal_partitions_alone() -> None:
-    ways = ways_of(chain(), strategies=("unfused", "tvm", "inductor", "optimal"))
-    over = dict(zip((way.plan.strategy for way in ways),
-                    Comparison(ways, sort="none").wide().column("over_optimal"),
-                    strict=True))  # fmt: skip
-    assert over == {"unfused": 448 / 192 - 1, "tvm": 0.0, "inductor": None, "optimal": 0.0}
-
-
-def test_infinite_intensity_is_not_compared() -> None:
-    one, other = ways_of(chain())
-    endless = replace(other, plan=replace(other.plan, arithmetic_intensity=float("inf")))
-    comparison = Comparison((one, endless))
-    assert comparison.wide().column("arithmetic_intensity_change") == (None, 0.0)
-
-
-# --- order and baselines ----------------------------------------------------------------------
-
-
-def test_models_stay_together_and_ratios_sort_all_of_them() -> None:
-    ways = ways_of(chain("small", 2), chain("big", 4))
-    assert [way.plan.traffic_bytes for way in ways] == [320, 192, 576, 192]
-    assert ordered(ways, "traffic_bytes") == (1, 0, 3, 2)
-    assert ordered(ways, "memory_reduction") == (3, 1, 0, 2)
-    assert ordered(ways, "none") == (0, 1, 2, 3)
-    assert Comparison(ways).order == "traffic_bytes"
-    assert Comparison(ways[:1]).order == "none"
-
-
-@pytest.mark.parametrize(
-    ("sort", "message"),
-    [
-        ("launchs", "unknown figure to sort by 'launchs': did you mean 'launches'?"),
-        ("bottleneck", "cannot sort by 'bottleneck': it is no number"),
-    ],
-)
-def test_what_cannot_be_sorted_by_is_refused(sort: str, message: str) -> None:
-    with pytest.raises(InputError) as caught:
-        Comparison(ways_of(chain()), sort=sort)
-    assert str(caught.value) == message
-
-
-def test_baselines() -> None:
-    ways = ways_of(chain("small", 2), chain("big", 4), chain("big", 4, "float16"))
-    # small unfused, small tvm, big unfused, big tvm, half unfused, half tvm
-    assert baselines(ways, None) == (0, 0, 2, 2, 2, 2)
-    assert baselines(ways, "4") == (3, 3, 3, 3, 3, 3)
-    assert baselines(ways, "unfused") == (0, 0, 2, 2, 4, 4)
-    assert baselines(ways, "tvm") == (1, 1, 3, 3, 5, 5)
-    assert baselines(ways, "strategy=tvm") == (1, 1, 3, 3, 5, 5)
-    assert baselines(ways, "float32") == (0, 1, 2, 3, 2, 3)
-    assert baselines(ways, "small") == (0, 1, 0, 1, 0, 1)
-    assert baselines(ways[::2], None) == (0, 1, 1)
-    assert baselines(ways[:4:2], None) == (0, 0)  # a way a model: all beside the first
-    batches = ways_of(chain(), chain(batch=8))
-    assert baselines(batches, "batch=8") == (2, 3, 2, 3)
-
-
-@pytest.mark.parametrize(
-    ("against", "message"),
-    [
-        ("0", "no way has the number 0: there are 2"),
-        ("3", "no way has the number 3: there are 2"),
-        ("unfussed", "no way has 'unfussed': did you mean 'unfused'?"),
-        ("batch=9", "no way has 'batch=9'; name a number, or a value such as 'unfused'"),
-    ],
-)
-def test_a_baseline_that_is_not_there_is_refused(against: str, message: str) -> None:
-    with pytest.raises(InputError) as caught:
-        Comparison(ways_of(chain()), against)
-    assert str(caught.value) == message
-
-
-def test_nothing_to_compare_is_refused() -> None:
-    with pytest.raises(InputError, match="nothing to compare"):
-        Comparison(())
+def test_tf32_and_the_objective_are_said() -> None:
+    h100 = load_device("h100-sxm")
+    settings = (Settings(objective="seconds", device=h100),)
+    for tf32, word in ((False, "no"), (True, "yes")):
+        planned = Planned(("optimal",), settings, (Target(h100, tf32=tf32),))
+        comparison = Comparison(tuple(find_ways([Subject(chain())], planned, lambda _: None)))
+        said = comparison.table().notes[0]
+        assert f", tf32 {word}, " in said
+        assert ", objective seconds, " in said
+    [half] = timed_ways(chain(dtype="float16"))
+    assert "tf32" not in Comparison((half,)).table().notes[0]  # nothing to decide
 
 
 # --- promises ---------------------------------------------------------------------------------
@@ -373,42 +252,3 @@ def test_a_notebook_shows_it() -> None:
     bundle = comparison._repr_mimebundle_()
     assert set(bundle) == {"text/html", "text/markdown", "text/plain"}
     assert "<table>" in comparison._repr_html_()
-
-
-# --- the public function ----------------------------------------------------------------------
-
-
-def test_compare_takes_one_or_several_of_everything() -> None:
-    one = compare(chain(), "tvm")
-    assert [way.label for way in one.ways] == ["net, tvm"]
-    several = compare(
-        [chain(), chain("big", 4)], ["unfused", "optimal"], rules=["A", "T"], devices="t4"
-    )
-    assert [way.label for way in several.ways] == [
-        f"{model}, {plan}, t4"
-        for model in ("net", "big")
-        for plan in ("unfused", "optimal (A)", "optimal (T)")
-    ]
-    assert {way.plan.strategy for way in compare(chain(), "all").ways} == set(STRATEGIES)
-
-
-def test_compare_refuses_what_makes_no_sense() -> None:
-    with pytest.raises(InputError, match="unknown strategy 'tmv': did you mean 'tvm'"):
-        compare(chain(), "tmv")
-    with pytest.raises(InputError, match="'net' is a saved graph: how it was captured is fixed"):
-        compare(chain(), batches=8)
-    with pytest.raises(InputError, match="matches 121 models, and at most 40"):
-        compare("*")
-    with pytest.raises(InputError, match="no torchvision model matches 'zz\\*'"):
-        compare("zz*")
-
-
-def test_a_model_that_fails_is_left_out_where_somebody_hears_of_it(tmp_path: Path) -> None:
-    subjects = [Subject(str(tmp_path / "none.json")), Subject(chain())]
-    failed: list[str] = []
-    ways = tuple(find_ways(subjects, Planned(("tvm",)), lambda _: None, failed.append))
-    assert len(ways) == 1
-    [said] = failed
-    assert "none.json" in said
-    with pytest.raises(InputError, match="cannot read"):
-        list(find_ways(subjects, Planned(("tvm",)), lambda _: None))

@@ -69,7 +69,13 @@ def test_a_kernel_says_what_it_does_and_costs() -> None:
     assert "<B>fc</B>" in dot
     assert "512 B, 512 FLOP, 28.6 s" in dot
     assert "&gt;= 0 FLOP + 1 unknown" in dot  # what no formula knows is no zero
+    assert "&gt;= 15.8 s" in dot  # mystery: 256 bytes and a launch, whatever it computes
     assert f'fillcolor="{SOFT["bandwidth"]}"' in dot
+
+
+def test_a_repeat_says_what_no_arrow_shows() -> None:
+    assert "hands 64 B to the next" in dot_of(tower(12))
+    assert "hands" not in dot_of(tower(1))
 
 
 def test_kernels_besides_the_groups_are_said() -> None:
@@ -137,6 +143,14 @@ def test_a_drawing_is_svg() -> None:
     root = ET.fromstring(drawing)  # noqa: S314 - our own
     assert root.tag == "{http://www.w3.org/2000/svg}svg"
     assert drawing == draw(dot_of(tower(3)))
+
+
+@needs_graphviz
+def test_a_drawing_as_png_has_two_pixels_a_unit() -> None:
+    root = ET.fromstring(draw(dot_of(tower(3))))  # noqa: S314 - our own
+    points = int(root.get("width", "0").removesuffix("pt"))  # 72 an inch; a unit is 96th of it
+    made = draw(dot_of(tower(3)), "png")
+    assert int.from_bytes(made[16:20], "big") == pytest.approx(2 * points * 96 / 72, abs=3)
 
 
 @needs_graphviz

@@ -6,14 +6,17 @@ from dataclasses import replace
 from html.parser import HTMLParser
 from importlib.resources import files
 from itertools import accumulate, islice
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from fuseline.fusion.ladder.rules import RULE_SETS
 from fuseline.report.html import SCRIPTS, STYLES, encode_html
+from fuseline.report.html.comparison import comparison
 from fuseline.report.html.documents import plan_document
 from fuseline.report.html.pack import HOLE, script_json, sentences
-from fuseline.report.html.words import chosen_plan, keys_of, tiles
+from fuseline.report.html.words import RUNGS, chosen_plan, keys_of, on_chip, tiles
 from fuseline.report.rows.outline import Piece
 from fuseline.report.rows.report import ReportRows
 from fuseline.report.text import visible
@@ -119,7 +122,9 @@ def test_nothing_of_ours_names_another_place() -> None:
     names += [f"scripts/{name}" for name in SCRIPTS]
     for name in names:
         text = folder.joinpath(name).read_text(encoding="utf-8")
-        found = re.findall(r"\bhttps?://[^\s\"']+|url\(|@import|innerHTML|outerHTML|eval\(", text)
+        found = re.findall(
+            r"\bhttps?://[^\s\"']+|url\((?!#)|@import|innerHTML|outerHTML|eval\(", text
+        )
         assert set(found) <= {"http://www.w3.org/2000/svg"}, name
 
 
@@ -330,3 +335,53 @@ def test_a_real_model_is_small_enough() -> None:
     for partition, document in zip(rows.partitions, plans, strict=True):
         moved = sum(_column(document["groups"], "traffic_bytes"))
         assert moved + partition.plan.extra_traffic_bytes == partition.plan.traffic_bytes
+
+
+def test_tiles_name_whose_rules_a_plan_breaks() -> None:
+    rows = captured_rows("vit_b_16")
+    plans = {plan.label: plan for plan in rows.result.plans}
+    notes = {
+        name: next(tile.note for tile in tiles(plan, rows.result) if tile.label == "gap to optimal")
+        for name, plan in plans.items()
+    }
+
+    assert notes["extended"].endswith("; 12 groups are no kernel under rules T")
+    assert "no kernel" not in notes["tvm"]
+
+
+def test_strategies_compared_have_one_unit_a_column() -> None:
+    made = comparison(captured_rows("vit_b_16"))
+    names = [heading.name for heading in made.headings]
+    extended = next(line for line in made.lines if line.name == "extended")
+
+    assert names[2:4] == ["MB moved", "MB saved"]
+    assert (extended.cells[2], extended.cells[3]) == ("443.71", "226.34")
+    assert names[7:9] == ["µs overlapped", "µs one by one"]
+    assert extended.note == "12 groups are no kernel under rules T"
+
+
+def test_small_models_are_measured_in_small_units() -> None:
+    """Four blocks move 6,656 bytes and the last op 256; no device, so no time."""
+    made = comparison(rows_for(blocks_graph(), ("unfused",)))
+
+    assert [heading.name for heading in made.headings][2:5] == ["kB moved", "kB saved", "kFLOP"]
+    assert made.lines[0].cells[2:5] == ("6.91", "0", ">= 4.096 + 1 unknown")
+    assert "overlapped" not in str(made.headings)
+    assert made.notes == ()
+
+
+def test_rungs_are_those_of_the_ladder_and_of_the_readme() -> None:
+    readme = Path("README.md").read_text(encoding="utf-8")
+    plain = re.sub(r"\[([^]]*)\]\([^)]*\)|`", r"\1", readme)
+
+    assert [name for name, _ in RUNGS] == list(RULE_SETS)
+    for name, text in RUNGS:
+        assert f"| {name} | {text}" in plain
+
+
+def test_what_a_device_has_on_chip_is_told() -> None:
+    said = on_chip(rows_for(blocks_graph(), device="h100-sxm"))
+
+    assert "132 cores" in said
+    assert "256 KiB of L1 and shared memory a core" in said
+    assert on_chip(rows_for(blocks_graph())) == ""

@@ -74,6 +74,52 @@ def test_arrows_of_a_repeat_are_those_of_its_first_copy() -> None:
     }  # fmt: skip
 
 
+def test_what_a_copy_hands_to_the_next_is_counted_once() -> None:
+    found, _ = drawn(tower(12))
+    blocks = found.root.children[1]
+    assert isinstance(blocks, Frame)
+    repeat = blocks.children[0]
+    assert isinstance(repeat, Frame)
+    # both fc and add of the next read what add leaves
+    assert repeat.handed_bytes == SQUARE_BYTES
+    assert (found.root.handed_bytes, blocks.handed_bytes) == (0, 0)
+
+
+def test_a_copy_may_hand_on_several_things() -> None:
+    found, _ = drawn(pairs(outer=3, inner=1))
+    (repeat,) = found.root.children
+    assert isinstance(repeat, Frame)
+    assert (repeat.count, repeat.handed_bytes) == (3, 16 + 32)
+
+
+def test_repeats_inside_repeats_hand_on_their_own() -> None:
+    found, _ = drawn(pairs(outer=2, inner=3))
+    (outer,) = found.root.children
+    assert isinstance(outer, Frame)
+    inner = next(child for child in outer.children if isinstance(child, Frame))
+    assert (outer.count, outer.handed_bytes) == (2, 16 + 32)
+    assert (inner.count, inner.handed_bytes) == (3, 16)
+
+
+def pairs(outer: int, inner: int) -> Graph:
+    """`outer` times a gelu of 32 bytes; beside it `inner` times relu and tanh of 16."""
+    build = Builder()
+    small = build.tensor("small", (4,), role=Role.INPUT)
+    large = build.tensor("large", (8,), role=Role.INPUT)
+    for stage in range(outer):
+        large = build.op(
+            f"gelu_{stage}", Kind.GELU, inputs=[large], shape=(8,), module_path=f"stage{stage}",
+            origin=Origin.ATEN, target="gelu",
+        )  # fmt: skip
+        for place in range(inner):
+            for kind in (Kind.RELU, Kind.TANH):
+                small = build.op(
+                    f"{kind.value}_{stage}_{place}", kind, inputs=[small], shape=(4,),
+                    module_path=f"stage{stage}.block{place}", origin=Origin.ATEN,
+                )  # fmt: skip
+    return build.finish([small, large])
+
+
 def test_the_deepest_modules_are_closed_first() -> None:
     found, _ = drawn(tower(12), most=4)
     stem, blocks, head = found.boxes

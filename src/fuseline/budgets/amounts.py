@@ -70,9 +70,10 @@ def parse_amount(value: object, measure: Measure) -> int | float:
     """
     try:
         amount = _exact(value, measure)
-    except ArithmeticError:  # an exponent of a million digits
-        amount = None
-    if amount is None or not 0 <= amount <= _MOST:
+        fits = amount is not None and 0 <= amount <= _MOST
+    except ArithmeticError:  # no number, or an exponent of a million digits
+        amount, fits = None, False
+    if amount is None or not fits:
         raise InputError(f"{_shown(value)} is no {_NOUNS[measure]}: write {_EXAMPLES[measure]}")
     return int(amount) if measure.is_whole else float(amount)
 
@@ -103,4 +104,6 @@ def _exact(value: object, measure: Measure) -> Decimal | None:
 
 
 def _shown(value: object) -> str:
+    if isinstance(value, int) and abs(value) > _MOST:
+        return "so large a number"
     return f"'{value}'" if isinstance(value, str) else f"{value!r}"

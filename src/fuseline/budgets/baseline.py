@@ -6,23 +6,28 @@ Reading decodes data and runs none of it; what does not hold together is refused
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from math import inf
 from pathlib import Path
 
 import msgspec
 
+from fuseline.budgets.config import check_entry
 from fuseline.budgets.entries import Entry
 from fuseline.budgets.figures import BY_NAME
 from fuseline.budgets.measure import Measured
-from fuseline.budgets.priced import Priced
+from fuseline.budgets.priced import Priced, PricedGroup
 from fuseline.errors import InputError
-from fuseline.files import read_bytes, write_bytes
+from fuseline.files import packed, read_bytes, unpacked, write_bytes
+from fuseline.graph import Graph
 from fuseline.graph.files import find_fault
+from fuseline.report.rows.rounding import alike
 
 SCHEMA = "fuseline.baseline/1"
 _FAMILY = SCHEMA.partition("/")[0]
-_ZSTD_MAGIC = b"\x28\xb5\x2f\xfd"
+_LEVEL = 9
+"""Of compression: a baseline is written once and kept."""
 _UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 
@@ -66,11 +71,7 @@ def save_baseline(found: Iterable[Measured], path: Path, version: str) -> None:
     """
     kept = tuple(Kept(each.entry, each.torch, each.figures, each.priced) for each in found)
     content = msgspec.json.encode(_Document(SCHEMA, version, kept))
-    if path.suffix == ".zst":
-        import zstandard  # only where a compressed file is asked for
-
-        content = zstandard.compress(content, 9)
-    write_bytes(path, content)
+    write_bytes(path, packed(content, path, _LEVEL))
 
 
 def load_baseline(path: Path) -> Baseline:
@@ -78,7 +79,7 @@ def load_baseline(path: Path) -> Baseline:
 
     Raises `InputError` for a file that is missing, damaged, foreign or of another version.
     """
-    content = _plain(read_bytes(path), path)
+    content = unpacked(read_bytes(path), str(path))
     try:
         schema = msgspec.json.decode(content, type=_Head).schema
     except _UNREADABLE as error:
@@ -93,33 +94,80 @@ def load_baseline(path: Path) -> Baseline:
         document = msgspec.json.decode(content, type=_Document)
     except _UNREADABLE as error:
         raise InputError(f"'{path}' is damaged: {error}") from error
-    for kept in document.entries:
-        if fault := _fault(kept):
-            raise InputError(f"'{path}' is damaged: {kept.entry.label}: {fault}")
+    if fault := _fault(document.entries):
+        raise InputError(f"'{path}' is damaged: {fault}")
     return Baseline(document.fuseline, document.entries)
 
 
-def _plain(content: bytes, path: Path) -> bytes:
-    if not content.startswith(_ZSTD_MAGIC):
-        return content
-    import zstandard
+# --- whether a file holds together ------------------------------------------------------------
 
-    stream = zstandard.ZstdDecompressor().decompressobj()
+
+def _fault(entries: Sequence[Kept]) -> str | None:
+    """Why the entries of a file do not hold together, or None where they do."""
+    if not entries:
+        return "it holds no model"
+    if len({kept.entry.label for kept in entries}) < len(entries):
+        return "two models have one label"
+    for kept in entries:
+        if fault := _fault_of_entry(kept) or _fault_of_plan(kept) or _fault_of_figures(kept):
+            return f"{kept.entry.label}: {fault}"
+    return None
+
+
+def _fault_of_entry(kept: Kept) -> str | None:
     try:
-        plain = stream.decompress(content)
-    except zstandard.ZstdError as error:
-        raise InputError(f"'{path}' is damaged: {error}") from error
-    if not stream.eof:
-        raise InputError(f"'{path}' is damaged: it ends too early")
-    return plain
+        check_entry(kept.entry)
+    except InputError as error:
+        return str(error)
+    return find_fault(kept.priced.graph)
 
 
-def _fault(kept: Kept) -> str | None:
-    """Why an entry does not hold together, or None where it does."""
-    graph = kept.priced.graph
-    if fault := find_fault(graph):
-        return fault
-    if any(not 0 <= op < len(graph.ops) for group in kept.priced.groups for op in group.ops):
-        return "a group holds an op that is not there"
-    unknown = [name for name in kept.figures if name not in BY_NAME]
-    return f"unknown figure '{unknown[0]}'" if unknown else None
+def _fault_of_plan(kept: Kept) -> str | None:
+    """Groups that are no kernels, and figures of theirs that make no sense."""
+    plan = kept.priced
+    for group in plan.groups:
+        if fault := _fault_of_group(group, plan.graph):
+            return f"a group {fault}"
+        if (group.seconds is not None) is not plan.is_timed:
+            return "only a part of its kernels is timed"
+    parts = (plan.extra_launches, plan.extra_traffic_bytes)
+    return "a figure is negative" if min(parts) < 0 else None
+
+
+def _fault_of_group(group: PricedGroup, graph: Graph) -> str | None:
+    if any(not 0 <= op < len(graph.ops) for op in group.ops):
+        return "holds an op that is not there"
+    ops = [graph.ops[op] for op in sorted(set(group.ops))]
+    if len(ops) < len(group.ops):
+        return "holds an op twice"
+    if not any(op.is_compute for op in ops):
+        return "computes nothing"
+    if group.flops != sum(op.work.flops for op in ops):
+        return "has other FLOPs than its ops"
+    least = min(group.traffic_bytes, group.seconds or 0.0)
+    return "has a negative figure" if least < 0 else None
+
+
+def _fault_of_figures(kept: Kept) -> str | None:
+    """Figures that are none, and those that the graph and the kernels beside them contradict."""
+    for name, value in kept.figures.items():
+        if name not in BY_NAME:
+            return f"unknown figure '{name}'"
+        if value is None:
+            continue
+        if not 0 <= value < inf or (BY_NAME[name].measure.is_whole and not isinstance(value, int)):
+            return f"{name} is {value}"
+    plan, graph = kept.priced, kept.priced.graph
+    sums = {
+        "launches": plan.launches,
+        "traffic_bytes": plan.traffic_bytes,
+        "seconds": plan.seconds,
+        "flops": graph.flops,
+        "other_flops": graph.other_flops,
+        "unknown_ops": len(graph.unknown_ops),
+    }
+    for name, value in sums.items():
+        told = kept.figures.get(name)
+        if (told is None) is not (value is None) or not alike(told or 0, value or 0):
+            return f"{name} is {told}, and its kernels and ops have {value}"
+    return None

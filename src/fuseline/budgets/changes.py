@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-
 from fuseline.budgets.difference import (
     ROOT,
     Change,
@@ -11,6 +9,7 @@ from fuseline.budgets.difference import (
     ModuleChange,
     by_module,
     changed_ops,
+    together,
 )
 from fuseline.budgets.matching import Likeness
 from fuseline.costs import group_traffic
@@ -21,6 +20,8 @@ from fuseline.report.units import count_of
 
 MOST = 20
 """Rows of a table that people read: the rest is counted."""
+_NAMED = 6
+"""Of targets in a sentence: the rest is counted."""
 
 _CHANGES = (
     Column("launches_change", Measure.COUNT, "kernels launched, after less before"),
@@ -46,6 +47,29 @@ def summary(found: Difference) -> str:
     return f"{_amounts(total) or 'nothing in all'}, in {where}{rest}"
 
 
+def left_out(found: Difference) -> tuple[str, ...]:
+    """What no figure of the difference has in it, each as a clause of its own."""
+    old, new = found.before.graph, found.after.graph
+    said = []
+    if old.unknown_ops or new.unknown_ops:
+        targets = list(dict.fromkeys(op.target for op in (*new.unknown_ops, *old.unknown_ops)))
+        more = f" and {len(targets) - _NAMED:,} more" if len(targets) > _NAMED else ""
+        what = "FLOPs and seconds leave" if found.is_timed else "FLOPs leave"
+        said.append(
+            f"{what} out ops that no formula knows: {len(old.unknown_ops):,} before, "
+            f"{len(new.unknown_ops):,} after ({', '.join(targets[:_NAMED])}{more})"
+        )
+    if old.hidden_bytes or new.hidden_bytes:
+        said.append(
+            "attention is one op at module level: what moves inside it is in no figure, at least "
+            f"{old.hidden_bytes:,} bytes before, {new.hidden_bytes:,} after"
+        )
+    if found.before.is_timed != found.after.is_timed:
+        timed = "after" if found.after.is_timed else "before"
+        said.append(f"seconds are told only of the plan {timed} the change: none are compared")
+    return tuple(said)
+
+
 def _amounts(row: ModuleChange) -> str:
     parts = []
     if row.launches:
@@ -64,13 +88,13 @@ def module_table(found: Difference, most: int = MOST) -> Table:
     modules = by_module(found.changes)
     rows = [(row.module, *_values(found, row)) for row in modules[:most]]
     if rest := modules[most:]:
-        rows.append((f"({len(rest)} other modules)", *_values(found, _together(rest))))
+        rows.append((f"({len(rest)} other modules)", *_values(found, together("", rest))))
     named = Column("module", Measure.TEXT, "the module, and all in it")
     return Table("modules", "Where", (named, *_columns(found)), tuple(rows))
 
 
 def kernel_table(found: Difference, most: int = MOST) -> Table:
-    """What became of kernels, the costliest first: the ops of each before and after."""
+    """What became of kernels, the largest change first: the ops of each before and after."""
     named = (
         Column("kernels", Measure.TEXT, "what became of them"),
         Column("module", Measure.TEXT, "where"),
@@ -118,7 +142,7 @@ def op_table(found: Difference, most: int = MOST) -> Table:
         Column("target", Measure.TEXT, "what it calls"),
         Column("results", Measure.TEXT, "what it makes, before -> after"),
         Column("alone_bytes_change", Measure.BYTES, "traffic of a kernel of this op alone"),
-        Column("flops_change", Measure.FLOPS, "its FLOPs, after less before"),
+        Column("flops_change", Measure.FLOPS, "its FLOPs, after less before, where they are known"),
     )
     return Table("ops", "Ops", columns, tuple(lines[:most]), notes, keys=2)
 
@@ -130,27 +154,12 @@ def difference_tables(found: Difference, most: int = MOST) -> tuple[Table, ...]:
 
 
 def _columns(found: Difference) -> tuple[Column, ...]:
-    return (*_CHANGES, _SECONDS) if _is_timed(found) else _CHANGES
+    return (*_CHANGES, _SECONDS) if found.is_timed else _CHANGES
 
 
 def _values(found: Difference, row: Change | ModuleChange) -> tuple[Value, ...]:
-    seconds = (row.seconds,) if _is_timed(found) else ()
+    seconds = (row.seconds,) if found.is_timed else ()
     return (row.launches, row.traffic_bytes, row.flops, *seconds)
-
-
-def _is_timed(found: Difference) -> bool:
-    return any(change.seconds is not None for change in found.changes)
-
-
-def _together(rows: Sequence[ModuleChange]) -> ModuleChange:
-    seconds = [row.seconds for row in rows if row.seconds is not None]
-    return ModuleChange(
-        "",
-        sum(row.launches for row in rows),
-        sum(row.traffic_bytes for row in rows),
-        sum(row.flops for row in rows),
-        sum(seconds) if seconds else None,
-    )
 
 
 def _kernels(kernels: tuple[tuple[str, ...], ...]) -> str:
@@ -172,7 +181,7 @@ def _op_line(what: str, graph: Graph, op: int) -> tuple[Value, ...]:
         found.target,
         _results(graph, op),
         sign * _alone(graph, op),
-        sign * found.work.flops,
+        None if found.is_unknown else sign * found.work.flops,
     )
 
 
@@ -186,7 +195,7 @@ def _changed_line(old: Graph, before: int, new: Graph, after: int) -> tuple[Valu
         other.target,
         makes if made == makes else f"{made} -> {makes}",
         _alone(new, after) - _alone(old, before),
-        other.work.flops - one.work.flops,
+        None if one.is_unknown or other.is_unknown else other.work.flops - one.work.flops,
     )
 
 

@@ -26,6 +26,7 @@ from fuseline.errors import InputError, did_you_mean
 from fuseline.files import read_bytes
 from fuseline.frontends import ATTENTIONS, VIAS
 from fuseline.fusion import STRATEGIES
+from fuseline.hardware.sizes import parse_size
 from fuseline.report.captures import Capturing
 from fuseline.report.rows.table import Measure
 
@@ -61,7 +62,14 @@ def _one_of(known: tuple[str, ...]) -> Parse:
 def _whole(value: object) -> int:
     if not isinstance(value, int) or isinstance(value, bool) or value < 1:
         raise InputError(f"{value!r} is no whole number above 0")
+    if value >= 1 << 63:
+        raise InputError("so large a number makes no sense")
     return value
+
+
+def _size(value: object) -> int:
+    """Bytes of on-chip memory, as the option `--on-chip` takes them."""
+    return parse_size(value) if isinstance(value, str) else _whole(value)
 
 
 def _yes(value: object) -> bool:
@@ -93,7 +101,7 @@ _CAPTURE: dict[str, Parse] = {
 _PLANNING: dict[str, Parse] = {
     "strategy": _one_of(tuple(STRATEGIES)),
     "rules": _one_of(("R0", "A", "B", "T", "M")),
-    "on_chip": _amount(Measure.BYTES),
+    "on_chip": _size,
     "objective": _one_of(("bytes", "seconds")),
     "device": _text,
     "launch": _one_of(("eager", "graph")),
@@ -131,7 +139,7 @@ def parse_config(content: bytes, origin: str) -> tuple[Entry, ...]:
     """
     try:
         document = tomllib.loads(content.decode())
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError, RecursionError) as error:
+    except (ValueError, RecursionError) as error:  # also for a number of thousands of digits
         raise InputError(f"'{origin}' is no TOML: {error}") from error
     with _within(f"'{origin}'"):
         _check_keys(document, ("defaults", "model"))
@@ -162,6 +170,7 @@ def _entry(model: object, defaults: Mapping[str, object]) -> Entry:
     options = {**defaults, **model}
     capture = Capturing(**_values(options, _CAPTURE))
     planning = Planning(**_values(options, _PLANNING))
+    _check_launch(planning)
     tolerance, tolerances = _tolerance(options.get("tolerance", 0))
     budget = {**IMPLIED, **_budget(defaults), **_budget(model)}
     for figure in budget:
@@ -169,6 +178,27 @@ def _entry(model: object, defaults: Mapping[str, object]) -> Entry:
             raise InputError(f'a budget of {figure} needs a device: add device = "NAME"')
     label = _text(model.get("label", label_of(name, capture, planning)))
     return Entry(name, label, capture, planning, budget, tolerance, tolerances)
+
+
+def _check_launch(planning: Planning) -> None:
+    if planning.device is None and (planning.launch != "eager" or planning.tf32):
+        raise InputError('launch and tf32 say how a device runs: add device = "NAME"')
+
+
+def check_entry(entry: Entry) -> None:
+    """Raise `InputError` for an entry of a file in which a name is none, or a figure makes no
+    sense. What a capture or a strategy refuses of its own is left to them.
+    """
+    asked = {key: getattr(entry.capture, key) for key in ("via", "seq_len", "decode", "attention")}
+    asked |= {key: getattr(entry.planning, key) for key in ("strategy", "rules", "objective")}
+    asked |= {"launch": entry.planning.launch}
+    _values({key: value for key, value in asked.items() if value is not None}, _OPTIONS)
+    _check_launch(entry.planning)
+    for text in (entry.name, entry.label):
+        _text(text)
+    _figures(entry.budget, "budget")
+    _figures(entry.tolerances, "tolerance")
+    _tolerance(entry.tolerance)
 
 
 def _values(options: Mapping[str, object], known: Mapping[str, Parse]) -> dict:

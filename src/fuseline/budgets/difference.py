@@ -14,6 +14,7 @@ from enum import Enum
 from fuseline.budgets.matching import Likeness, Match, Matching, match_ops
 from fuseline.budgets.priced import Priced, PricedGroup
 from fuseline.graph import Graph, Op
+from fuseline.report.rows.rounding import change_of
 
 BESIDES = "(kernels besides the groups)"
 """The module of kernels that compute no op of the graph."""
@@ -71,7 +72,9 @@ class ModuleChange:
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """What is different after a change; `matching` says which op is which."""
+    """What is different after a change; `matching` says which op is which. Seconds are told where
+    both plans have them.
+    """
 
     before: Priced
     after: Priced
@@ -79,25 +82,27 @@ class Difference:
     changes: tuple[Change, ...]
 
     @property
+    def is_timed(self) -> bool:
+        """Whether both plans have seconds."""
+        return self.before.is_timed and self.after.is_timed
+
+    @property
     def total(self) -> ModuleChange:
         """All changes together: the difference of the plans' totals."""
-        return _sum(ROOT, self.changes)
+        return together(ROOT, self.changes)
 
 
 def difference(before: Priced, after: Priced) -> Difference:
-    """Match the ops of two graphs, and say what became of every group; the costliest first."""
+    """Match the ops of two graphs, and say what became of every group; the largest change first."""
     matching = match_ops(before.graph, after.graph)
     removed, added = frozenset(matching.removed), frozenset(matching.added)
-    found = [
-        change
+    sides = (
+        (_side(before, ones, removed), _side(after, others, added))
         for ones, others in _families(before, after, matching)
-        if (change := _change(_side(before, ones, removed), _side(after, others, added)))
-    ]
-    found += _besides(before, after)
-    found.sort(
-        key=lambda change: (-abs(change.traffic_bytes), -abs(change.launches), change.module)
     )
-    return Difference(before, after, matching, tuple(found))
+    found = [change for old, new in sides if (change := _change(old, new)) is not None]
+    found += _besides(before, after)
+    return Difference(before, after, matching, tuple(sorted(found, key=_largest_first)))
 
 
 # --- groups that belong together --------------------------------------------------------------
@@ -138,9 +143,21 @@ class _Side:
     has.
     """
 
-    graph: Graph
+    plan: Priced
     groups: Sequence[PricedGroup]
     alone: tuple[int, ...]
+
+    @property
+    def graph(self) -> Graph:
+        """What the plan is of."""
+        return self.plan.graph
+
+    @property
+    def seconds(self) -> float | None:
+        """What the groups take; None where the plan is not timed."""
+        if not self.plan.is_timed:
+            return None
+        return sum(group.seconds or 0.0 for group in self.groups)
 
     @property
     def ops(self) -> list[int]:
@@ -152,13 +169,11 @@ class _Side:
 def _side(plan: Priced, groups: Sequence[PricedGroup], alone: frozenset[int]) -> _Side:
     held = {op for group in groups for op in group.ops if op in alone}
     found = sorted(op for op in held if plan.graph.ops[op].is_compute)
-    return _Side(plan.graph, groups, tuple(found))
+    return _Side(plan, groups, tuple(found))
 
 
 def _change(old: _Side, new: _Side) -> Change | None:
     """What became of one family; None where nothing did."""
-    was, is_now = _totals(old.groups), _totals(new.groups)
-    told = was[2] is not None or is_now[2] is not None
     change = Change(
         what=_what(old, new),
         module=_module(old, new),
@@ -167,21 +182,25 @@ def _change(old: _Side, new: _Side) -> Change | None:
         added=_names(new.graph, new.alone),
         removed=_names(old.graph, old.alone),
         launches=len(new.groups) - len(old.groups),
-        traffic_bytes=is_now[0] - was[0],
-        flops=is_now[1] - was[1],
-        seconds=(is_now[2] or 0.0) - (was[2] or 0.0) if told else None,
+        traffic_bytes=_sum_of_bytes(new) - _sum_of_bytes(old),
+        flops=_sum_of_flops(new) - _sum_of_flops(old),
+        seconds=_seconds_change(old.seconds, new.seconds),
     )
     stays = change.is_free and not (change.added or change.removed)
     return None if stays and change.what is What.CHANGED else change
 
 
-def _totals(groups: Sequence[PricedGroup]) -> tuple[int, int, float | None]:
-    seconds = [group.seconds for group in groups if group.seconds is not None]
-    return (
-        sum(group.traffic_bytes for group in groups),
-        sum(group.flops for group in groups),
-        sum(seconds) if seconds else None,
-    )
+def _sum_of_bytes(side: _Side) -> int:
+    return sum(group.traffic_bytes for group in side.groups)
+
+
+def _sum_of_flops(side: _Side) -> int:
+    return sum(group.flops for group in side.groups)
+
+
+def _seconds_change(before: float | None, after: float | None) -> float | None:
+    """None unless both are told: a plan without a device does not take 0 s."""
+    return None if before is None or after is None else change_of(after, before)
 
 
 def _what(old: _Side, new: _Side) -> What:
@@ -238,14 +257,15 @@ def common_path(paths: Sequence[str]) -> str:
 
 
 def _besides(before: Priced, after: Priced) -> list[Change]:
-    """Kernels that compute no op, taken together."""
-    launches = after.extra_launches - before.extra_launches
-    nbytes = after.extra_traffic_bytes - before.extra_traffic_bytes
-    told = before.extra_seconds is not None or after.extra_seconds is not None
-    seconds = (after.extra_seconds or 0.0) - (before.extra_seconds or 0.0) if told else None
-    if not (launches or nbytes):
-        return []
-    return [Change(What.CHANGED, BESIDES, (), (), (), (), launches, nbytes, 0, seconds)]
+    """Kernels that compute no op, taken together; on another device they take another time."""
+    change = Change(
+        What.CHANGED, BESIDES, (), (), (), (),
+        launches=after.extra_launches - before.extra_launches,
+        traffic_bytes=after.extra_traffic_bytes - before.extra_traffic_bytes,
+        flops=0,
+        seconds=_seconds_change(before.extra_seconds, after.extra_seconds),
+    )  # fmt: skip
+    return [] if change.is_free else [change]
 
 
 # --- where --------------------------------------------------------------------------------------
@@ -253,7 +273,7 @@ def _besides(before: Priced, after: Priced) -> list[Change]:
 
 def by_module(changes: Iterable[Change]) -> tuple[ModuleChange, ...]:
     """The changes that cost or save anything, one row for each of the modules side by side that
-    hold them, as deep as one row holds all of its module's; the costliest first.
+    hold them, as deep as one row holds all of its module's; the largest first.
     """
     paths = [
         (change.module.split(".") if change.module else [], change)
@@ -269,21 +289,35 @@ def by_module(changes: Iterable[Change]) -> tuple[ModuleChange, ...]:
     for path, change in paths:
         branches[tuple(path[: depth + 1])].append(change)
     rows = [
-        _sum(common_path([change.module for change in branch]) or ROOT, branch)
+        together(common_path([change.module for change in branch]) or ROOT, branch)
         for branch in branches.values()
     ]
-    return tuple(sorted(rows, key=lambda row: (-row.traffic_bytes, -row.launches, row.module)))
+    return tuple(sorted(rows, key=_largest_first))
 
 
-def _sum(module: str, changes: Iterable[Change]) -> ModuleChange:
+def _largest_first(change: Change | ModuleChange) -> tuple[int, int, int, float, str]:
+    """What to sort by. Saving much is as much of a change as costing much."""
+    return (
+        -abs(change.traffic_bytes),
+        -abs(change.launches),
+        -abs(change.flops),
+        -abs(change.seconds or 0.0),
+        change.module,
+    )
+
+
+def together(module: str, changes: Iterable[Change | ModuleChange]) -> ModuleChange:
+    """The sum of changes, under one name."""
     changes = tuple(changes)
     seconds = [change.seconds for change in changes if change.seconds is not None]
+    more = sum(part for part in seconds if part > 0)
+    less = -sum(part for part in seconds if part < 0)
     return ModuleChange(
         module,
         sum(change.launches for change in changes),
         sum(change.traffic_bytes for change in changes),
         sum(change.flops for change in changes),
-        sum(seconds) if seconds else None,
+        change_of(more, less) if seconds else None,
     )
 
 

@@ -7,12 +7,13 @@ from dataclasses import dataclass
 
 import msgspec
 
-from fuseline.budgets.changes import difference_tables, summary
+from fuseline.budgets.changes import difference_tables, left_out, summary
 from fuseline.budgets.difference import Difference
 from fuseline.budgets.offenders import offenders
 from fuseline.budgets.verdicts import Checked, Held, Verdict
 from fuseline.report.cells import cell_text
 from fuseline.report.markdown import escape, markdown_table
+from fuseline.report.rows.doubts import doubts
 from fuseline.report.rows.table import Column, Measure, Table, Value
 from fuseline.report.text import encodable, visible
 from fuseline.report.units import count_of
@@ -25,7 +26,7 @@ _ALL = 1_000_000_000
 @dataclass(frozen=True, slots=True)
 class Outcome:
     """A whole check: what was checked, models that could not be measured (label, why), and models
-    of the baseline that nobody asked for.
+    of the baseline that were not checked: renamed, left out, or not asked for.
     """
 
     checked: tuple[Checked, ...]
@@ -42,13 +43,18 @@ class Outcome:
         """The outcome in a few words."""
         worse = sum(each.fails for each in self.checked) + len(self.failed)
         count = len(self.checked) + len(self.failed)
-        if not worse:
-            better = sum(
-                Verdict.BETTER in held.verdicts for each in self.checked for held in each.held
-            )
-            more = f", {count_of(better, 'figure')} better than the baseline" if better else ""
-            return f"{count_of(count, 'model')} within bounds{more}"
-        return f"{worse} of {count_of(count, 'model')} out of bounds"
+        said = f"{count_of(count, 'model')} within bounds"
+        if worse:
+            said = f"{worse} of {count_of(count, 'model')} out of bounds"
+        better = sum(Verdict.BETTER in held.verdicts for each in self.checked for held in each.held)
+        new = sum(each.is_new for each in self.checked)
+        left = len(self.not_checked)
+        more = (
+            (better, f"{count_of(better, 'figure')} better than the baseline"),
+            (new, f"{new:,} not in the baseline"),
+            (left, f"{left:,} of the baseline not checked"),
+        )
+        return ", ".join([said, *(words for count, words in more if count)])
 
 
 # --- Markdown ---------------------------------------------------------------------------------
@@ -125,10 +131,10 @@ def _part(held: Held) -> str:
 def _details(checked: Checked) -> Iterable[str]:
     """What changed in one model; or, without a baseline, what a failing figure is made of."""
     tables: list[Table] = []
-    words = [*checked.remarks]
-    if checked.is_new:
-        words.append("it is not in the baseline: save it again")
     found = checked.difference
+    words = [*checked.remarks, *_left_out(checked)]
+    if checked.is_new:
+        words.append("it is not in the baseline, and was compared with nothing: save it again")
     if found is not None and found.changes:
         words.append(f"since the baseline: {summary(found)}")
         tables.extend(difference_tables(found))
@@ -142,6 +148,12 @@ def _details(checked: Checked) -> Iterable[str]:
         yield f"\n{_sentence(sentence)}\n"
     for table in tables:
         yield "\n" + markdown_table(table, level=4)
+
+
+def _left_out(checked: Checked) -> tuple[str, ...]:
+    """What no figure has in it; beside a baseline, of both."""
+    found = checked.difference
+    return doubts(checked.measured.plan) if found is None else left_out(found)
 
 
 def _sentence(words: str) -> str:
@@ -173,7 +185,7 @@ def _model(checked: Checked) -> dict[str, object]:
         "name": encodable(checked.entry.name),
         "passes": not checked.fails,
         "is_new": checked.is_new,
-        "remarks": [encodable(remark) for remark in checked.remarks],
+        "remarks": [encodable(remark) for remark in (*checked.remarks, *_left_out(checked))],
         "figures": [
             {
                 "figure": held.figure,

@@ -27,12 +27,15 @@ class Sample:
 
 @dataclass(frozen=True, slots=True)
 class Figure:
-    """A figure: its name, what it is measured in, and how it is read."""
+    """A figure: its name, what it is measured in, and how it is read. One that is `on_request` is
+    told only where it is asked for: it takes a search.
+    """
 
     name: str
     measure: Measure
     of: Callable[[Sample], Number | None]
     needs_device: bool = False
+    on_request: bool = False
 
 
 def _illegal(sample: Sample) -> int | None:
@@ -53,7 +56,7 @@ FIGURES: tuple[Figure, ...] = (
     Figure("other_flops", Measure.FLOPS, lambda sample: sample.graph.other_flops),
     Figure("seconds", Measure.SECONDS, lambda sample: sample.plan.seconds, needs_device=True),
     Figure("pipelined_seconds", Measure.SECONDS, _pipelined, needs_device=True),
-    Figure("gap", Measure.FRACTION, lambda sample: sample.gap),
+    Figure("gap", Measure.FRACTION, lambda sample: sample.gap, on_request=True),
     Figure("parameter_bytes", Measure.BYTES, lambda sample: sample.graph.parameter_bytes),
     Figure("compulsory_bytes", Measure.BYTES, lambda sample: sample.graph.compulsory_bytes),
     Figure("memory_bytes", Measure.BYTES,

@@ -1,7 +1,8 @@
 """Which op of one graph is which op of another: a model captured before and after a change.
 
 Ops are matched by what they are (target, operands, results, work) and the module they are in. Names
-are not looked at: `linear_7` is only the eighth linear.
+are not looked at: `linear_7` is only the eighth linear; nor are names of classes, as that of the
+model itself.
 
 1. what is alike in all of that, in program order; then in any order
 2. what is alike but for the module's path, in program order: a block that moved or was renamed
@@ -96,12 +97,12 @@ def _nature(graph: Graph, op: Op) -> tuple[Hashable, ...]:
     return (
         op.target,
         op.op_class,
-        op.module_class,
         *(
             tuple((tensors[tensor].shape, tensors[tensor].dtype) for tensor in operands)
             for operands in (op.inputs, op.parameters, op.outputs)
         ),
         op.work.flops,
+        op.work.status,
     )
 
 

@@ -16,6 +16,7 @@ from fuseline.graph import Graph
 from fuseline.hardware import load_device
 from fuseline.plan import Plan
 from fuseline.report.captures import graph_of
+from fuseline.report.jobs import settings_of
 from fuseline.report.rows import PlanRow, Target, rows
 from fuseline.report.rows.device import memory_row, proof_row
 
@@ -60,7 +61,7 @@ def measure(entry: Entry, folder: Path, tell: Tell) -> Measured:
 
 
 def find_file(name: str, folder: Path) -> str:
-    """A model's name; where it names a file that lies in `folder`, the path to it.
+    """A name of a model, device or rules; where a file of that name lies in `folder`, its path.
 
     >>> find_file("vit_b_16", Path("somewhere"))
     'vit_b_16'
@@ -76,10 +77,7 @@ def _settings(entry: Entry, folder: Path, tell: Tell) -> tuple[Settings, Target 
     if planning.device is not None:
         device = load_device(find_file(planning.device, folder))
         target = Target(device, planning.launch, planning.tf32)
-    if planning.rules == "M" and planning.on_chip is None:
-        raise InputError(f"{entry.label}: rules M allow what fits on chip: add on_chip")
-    settings = Settings(
-        rules=planning.rules,
+    first = Settings(
         on_chip=planning.on_chip,
         objective=planning.objective,
         device=target.device if target else None,
@@ -87,8 +85,9 @@ def _settings(entry: Entry, folder: Path, tell: Tell) -> tuple[Settings, Target 
         tf32=planning.tf32,
         seconds=planning.time_limit,
         progress=tell,
-        pair_rules=planning.pair_rules,
+        pair_rules=find_file(planning.pair_rules, folder),
     )
+    [settings] = settings_of(first, (planning.rules,))
     return settings, target
 
 

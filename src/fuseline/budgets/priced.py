@@ -23,7 +23,7 @@ class PricedGroup:
 @dataclass(frozen=True, slots=True)
 class Priced:
     """A plan of one graph. The totals of its groups and of the `extra` kernels, which compute no op
-    of the graph, are the plan's.
+    of the graph, are the plan's. All seconds are None without a device.
     """
 
     graph: Graph
@@ -48,11 +48,16 @@ class Priced:
         return sum(group.flops for group in self.groups)
 
     @property
+    def is_timed(self) -> bool:
+        """Whether it has seconds."""
+        return self.extra_seconds is not None
+
+    @property
     def seconds(self) -> float | None:
         """What they take, every launch in full; None without a device."""
-        parts = [group.seconds for group in self.groups] + [self.extra_seconds]
-        known = [part for part in parts if part is not None]
-        return sum(known) if known else None
+        if self.extra_seconds is None:
+            return None
+        return sum(group.seconds or 0.0 for group in self.groups) + self.extra_seconds
 
 
 def priced(graph: Graph, plan: Plan, row: PlanRow) -> Priced:
@@ -63,6 +68,8 @@ def priced(graph: Graph, plan: Plan, row: PlanRow) -> Priced:
         if member.launched
     )
     extra = None
-    if row.extra_launches and row.seconds is not None:
-        extra = row.seconds - sum(group.seconds or 0.0 for group in groups)
+    if row.seconds is not None:
+        extra = 0.0
+        if row.extra_launches:
+            extra = row.seconds - sum(group.seconds or 0.0 for group in groups)
     return Priced(graph, groups, row.extra_launches, row.extra_traffic_bytes, extra)

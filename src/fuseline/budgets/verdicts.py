@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import Enum
+from fractions import Fraction
 
 from fuseline.budgets.baseline import Kept
 from fuseline.budgets.difference import Difference, difference
 from fuseline.budgets.entries import Entry
-from fuseline.budgets.figures import BY_NAME, FIGURES, Figure
+from fuseline.budgets.figures import FIGURES, Figure
 from fuseline.budgets.measure import Measured
+from fuseline.report.rows.rounding import change_of, exceeds
 from fuseline.report.rows.table import Measure
 
 Number = int | float
-_ROUNDING = 1e-9
-"""Of seconds and fractions, which are no whole numbers: less than this part is no difference."""
 
 
 class Verdict(Enum):
@@ -22,14 +22,17 @@ class Verdict(Enum):
 
     OVER = "over budget"
     WORSE = "worse than the baseline"
+    LOST = "told in the baseline, and no longer"
+    MISSING = "not told in the baseline: save it again"
     BETTER = "better: the baseline can be lowered"
     TOLERATED = "worse, within tolerance"
+    UNASKED = "not compared: searched for only where it has a budget"
     GOOD = "ok"
 
     @property
     def is_failure(self) -> bool:
         """Whether it fails a check."""
-        return self in (Verdict.OVER, Verdict.WORSE)
+        return self in (Verdict.OVER, Verdict.WORSE, Verdict.LOST, Verdict.MISSING)
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +43,7 @@ class Held:
 
     figure: str
     measure: Measure
-    now: Number
+    now: Number | None
     limit: Number | None
     baseline: Number | None
     allowed: Number | None
@@ -49,7 +52,9 @@ class Held:
     @property
     def change(self) -> Number | None:
         """`now` less the baseline's."""
-        return None if self.baseline is None else self.now - self.baseline
+        if self.now is None or self.baseline is None:
+            return None
+        return change_of(self.now, self.baseline)
 
     @property
     def change_fraction(self) -> float | None:
@@ -58,7 +63,7 @@ class Held:
 
     @property
     def fails(self) -> bool:
-        """Whether it is over budget, or worse than it may be."""
+        """Whether it is over budget, worse than it may be, or cannot be compared."""
         return any(verdict.is_failure for verdict in self.verdicts)
 
 
@@ -110,41 +115,45 @@ def _asked(entry: Entry) -> object:
 
 
 def _hold(figure: Figure, measured: Measured, kept: Kept | None) -> Held | None:
-    """One figure, held; None where it is not told."""
+    """One figure, held; None where neither this model nor the baseline tells it."""
     now = measured.figures[figure.name]
-    if now is None:
+    baseline = kept.figures.get(figure.name) if kept else None
+    if now is None and baseline is None:
         return None
     limit = measured.entry.budget.get(figure.name)
-    baseline = kept.figures.get(figure.name) if kept else None
     allowed = None
-    verdicts = []
-    if limit is not None and _exceeds(now, limit, figure):
-        verdicts.append(Verdict.OVER)
     if baseline is not None:
         allowed = _allowed(baseline, measured.entry.tolerance_of(figure.name))
-        if _exceeds(now, allowed, figure):
-            verdicts.append(Verdict.WORSE)
-        elif _exceeds(now, baseline, figure):
-            verdicts.append(Verdict.TOLERATED)
-        elif _exceeds(baseline, now, figure):
-            verdicts.append(Verdict.BETTER)
+    verdicts = []
+    if now is not None and limit is not None and exceeds(now, limit):
+        verdicts.append(Verdict.OVER)
+    if now is None or baseline is None:
+        verdicts += [_incomparable(figure, now)] if kept else []
+    elif allowed is not None and exceeds(now, allowed):
+        verdicts.append(Verdict.WORSE)
+    elif exceeds(now, baseline):
+        verdicts.append(Verdict.TOLERATED)
+    elif exceeds(baseline, now):
+        verdicts.append(Verdict.BETTER)
     return Held(
         figure.name, figure.measure, now, limit, baseline, allowed,
         tuple(verdicts) or (Verdict.GOOD,),
     )  # fmt: skip
 
 
+def _incomparable(figure: Figure, now: Number | None) -> Verdict:
+    """Of a figure that only one of model and baseline tells."""
+    if figure.on_request:
+        return Verdict.UNASKED
+    return Verdict.LOST if now is None else Verdict.MISSING
+
+
 def _allowed(baseline: Number, tolerance: float) -> Number:
-    """The most that a tolerance allows; whole where the baseline is.
+    """The most that a tolerance allows, exactly; whole where the baseline is.
 
-    >>> _allowed(1_000, 0.0015), _allowed(2**60 + 1, 0.0)
-    (1001, 1152921504606846977)
+    >>> _allowed(1_000, 0.0015), _allowed(100, 0.29), _allowed(2**60 + 1, 0.0)
+    (1001, 129, 1152921504606846977)
     """
-    more = baseline * tolerance
-    return baseline + (int(more) if isinstance(baseline, int) else more)
-
-
-def _exceeds(value: Number, limit: Number, figure: Figure) -> bool:
-    """Whether a value is above a limit, and not by rounding alone."""
-    slack = 0 if BY_NAME[figure.name].measure.is_whole else abs(limit) * _ROUNDING
-    return value > limit + slack
+    if not isinstance(baseline, int):
+        return baseline + baseline * tolerance
+    return baseline + int(baseline * Fraction(str(tolerance)))  # 0.29 is 29/100, as it was written

@@ -10,12 +10,12 @@ import msgspec
 import fuseline
 from fuseline.cli.options import Asked, capture_options, find_graph
 from fuseline.cli.partition import check_writable
-from fuseline.hardware.sizes import parse_size
 from fuseline.errors import InputError
 from fuseline.files import write_bytes
 from fuseline.fusion import Settings
 from fuseline.fusion.ladder.rules import rule_set
 from fuseline.fusion.optimal.curve import capacity_curve, least_without_capacity
+from fuseline.hardware.sizes import parse_size
 from fuseline.report.progress import SearchProgress
 from fuseline.report.rows.capacity import CapacityRows, capacity_rows
 from fuseline.report.terminal.capacity import print_capacity

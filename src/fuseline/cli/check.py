@@ -16,7 +16,7 @@ from fuseline.budgets.document import Outcome, json_document, markdown
 from fuseline.budgets.entries import Entry, Planning, label_of
 from fuseline.budgets.measure import Measured, measure
 from fuseline.budgets.verdicts import check
-from fuseline.cli.options import Asked, capture_options, parse_shape
+from fuseline.cli.options import Asked, capture_options
 from fuseline.cli.partition import check_writable
 from fuseline.errors import InputError, did_you_mean
 from fuseline.files import write_bytes
@@ -24,6 +24,7 @@ from fuseline.fusion import choose_strategies
 from fuseline.report.captures import Capturing
 from fuseline.report.rows.table import Measure
 from fuseline.report.steps import Steps
+from fuseline.report.units import count_of
 
 _UNASKED = Asked(None, None, None, (), None, None, False, None)  # noqa: FBT003 - all unset
 
@@ -60,7 +61,8 @@ def command(
 
     MODEL chooses among those that the configuration or the baseline names, by name or label; where
     neither is there, it is what `partition` takes. Prints Markdown. Exits with 1 where a figure is
-    over budget or worse than the baseline, with 2 where a model cannot be measured.
+    over budget, worse than the baseline or not to be compared with it, with 2 where a model cannot
+    be measured.
     """
     check_writable(save_path)
     check_writable(json_path)
@@ -73,51 +75,48 @@ def command(
     measured, failed = _measure(entries, folder)
     if save_path is not None:
         _save(measured, failed, save_path)
-    if save_path is None or kept is not None:
-        outcome = _hold(measured, failed, kept, models)
-        _show(outcome, json_path)
-        if outcome.failed or not outcome.passes:
-            context.exit(2 if outcome.failed else 1)
-    elif failed:
-        context.exit(2)
+    outcome = _hold(measured, failed, kept)
+    _show(outcome, json_path)
+    if not outcome.passes:
+        context.exit(2 if outcome.failed else 1)
 
 
 # --- what is checked --------------------------------------------------------------------------
 
 
-def _adhoc(strategy: str | None, device: str | None, asked: Asked) -> tuple[Capturing, Planning]:
-    """How a model is checked that no file configures."""
-    name = Planning().strategy if strategy is None else strategy
-    [chosen] = choose_strategies((name,)) if name != "all" else (None,)
-    if chosen is None:
+def _adhoc(
+    strategy: str | None, device: str | None, asked: Asked
+) -> tuple[Capturing, Planning] | None:
+    """How a model is checked that no file configures; None where nothing is said of it."""
+    if strategy is None and device is None and asked == _UNASKED:
+        return None
+    if strategy == "all":
         raise InputError("a check is of one strategy: name it")
-    shapes = tuple(parse_shape(text) for text in asked.input_shapes)
-    capture = Capturing(
-        asked.via, asked.batch, asked.dtype, shapes, asked.seq_len, asked.decode, asked.train,
-        asked.attention,
-    )  # fmt: skip
-    return capture, Planning(chosen, device=device)
+    [chosen] = choose_strategies((Planning().strategy if strategy is None else strategy,))
+    return asked.capturing, Planning(chosen, device=device)
 
 
 def _entries(
     models: Sequence[str],
     config: str | None,
     kept: Baseline | None,
-    adhoc: tuple[Capturing, Planning],
+    adhoc: tuple[Capturing, Planning] | None,
 ) -> tuple[tuple[Entry, ...], Path]:
     """What to check, and the folder that the files it names are relative to."""
     path = Path(config) if config is not None else DEFAULT
-    is_asked = adhoc != (Capturing(), Planning())
     if config is not None or path.is_file():
-        if is_asked:
+        if adhoc is not None:
             raise InputError(f"how models are captured and partitioned is in '{path}'")
         return _chosen(read_config(path), models, f"'{path}'"), path.parent
-    if kept is not None and not (is_asked and models):
+    if kept is not None and adhoc is None:
         entries = tuple(each.entry for each in kept.entries)
         return _chosen(entries, models, "the baseline"), Path()
+    if not models and kept is not None:
+        raise InputError("--strategy, --device and how to capture are said of a MODEL: name one; "
+                         "a baseline says how its own are checked")  # fmt: skip
     if not models:
         raise InputError(f"nothing to check: name a MODEL, or write {DEFAULT}")
-    capture, planning = adhoc
+    capture, planning = adhoc or (Capturing(), Planning())
     made = (
         Entry(name, label_of(name, capture, planning), capture, planning, dict(IMPLIED))
         for name in dict.fromkeys(models)
@@ -166,18 +165,16 @@ def _measure(
 
 
 def _save(measured: Sequence[Measured], failed: Sequence[tuple[str, str]], path: str) -> None:
+    """Write the baseline: of all models, whatever their budgets, or none."""
     if failed:
-        raise InputError(f"no baseline written: {failed[0][0]} could not be measured")
+        click.echo(f"no baseline written: {failed[0][0]} could not be measured", err=True)
+        return
     save_baseline(measured, Path(path), fuseline.__version__)
-    models = f"{len(measured)} model{'' if len(measured) == 1 else 's'}"
-    click.echo(f"{path}: {models}", err=True)
+    click.echo(f"{path}: {count_of(len(measured), 'model')}", err=True)
 
 
 def _hold(
-    measured: Sequence[Measured],
-    failed: tuple[tuple[str, str], ...],
-    kept: Baseline | None,
-    models: Sequence[str],
+    measured: Sequence[Measured], failed: tuple[tuple[str, str], ...], kept: Baseline | None
 ) -> Outcome:
     checked = tuple(
         check(
@@ -188,8 +185,8 @@ def _hold(
         for each in measured
     )
     labels = {each.entry.label for each in measured} | {label for label, _ in failed}
-    left = [each.entry.label for each in kept.entries] if kept and not models else []
-    return Outcome(checked, failed, tuple(label for label in left if label not in labels))
+    all_kept = [each.entry.label for each in kept.entries] if kept else []
+    return Outcome(checked, failed, tuple(label for label in all_kept if label not in labels))
 
 
 def _show(outcome: Outcome, json_path: str | None) -> None:

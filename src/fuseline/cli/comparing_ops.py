@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
-from fuseline.budgets.changes import difference_tables, summary
+from fuseline.budgets.changes import difference_tables, left_out, summary
 from fuseline.budgets.difference import difference
 from fuseline.budgets.priced import Priced, priced
 from fuseline.costs import cost
@@ -33,7 +33,7 @@ def difference_of(
     before, after = (_priced(subject, planned, tell) for subject in subjects)
     tell("matching ops")
     found = difference(before, after)
-    title = f"From {subjects[0].name} to {subjects[1].name}, under {jobs[0][0]}"
+    title = f"From {subjects[0].name} to {subjects[1].name}, under {_plan_in_words(planned)}"
     totals = Table(
         "totals",
         title,
@@ -48,9 +48,23 @@ def difference_of(
             ("before", before.launches, before.traffic_bytes, before.flops, before.seconds),
             ("after", after.launches, after.traffic_bytes, after.flops, after.seconds),
         ),
-        (summary(found),),
+        (summary(found), *left_out(found)),
     )
     return (totals, *difference_tables(found))
+
+
+def _plan_in_words(planned: Planned) -> str:
+    """How both plans are made and timed, defaults left out."""
+    [(strategy, setting)] = planned.jobs()
+    words = [strategy]
+    if strategy == "optimal":
+        words = [f"{strategy} ({setting.rules})"]
+        words += [f"least {setting.objective}"] if setting.objective != "bytes" else []
+    for target in planned.targets:
+        words.append(f"on {target.device.name}")
+        words += [f"launched by {target.launch}"] if target.launch != "eager" else []
+        words += ["tf32"] if target.tf32 else []
+    return ", ".join(words)
 
 
 def _priced(subject: Subject, planned: Planned, tell: Callable[[str], None]) -> Priced:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import wraps
+from itertools import product
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
@@ -34,6 +35,15 @@ class Asked:
     train: bool
     attention: str | None
 
+    @property
+    def capturing(self) -> Capturing:
+        """The same as values. Raises `InputError` for a shape that is none."""
+        shapes = tuple(parse_shape(text) for text in self.input_shapes)
+        return Capturing(
+            self.via, self.batch, self.dtype, shapes, self.seq_len, self.decode, self.train,
+            self.attention,
+        )  # fmt: skip
+
 
 def capture_options(function: Callable[..., object]) -> Callable[..., object]:
     """How a model is captured: options of the command, handed to it as one `Asked`."""
@@ -54,7 +64,42 @@ def capture_options(function: Callable[..., object]) -> Callable[..., object]:
         asked = Asked(via, batch, dtype, input_shapes, seq_len, decode, train, attention)
         return function(asked=asked, **others)
 
-    command: Callable[..., object] = gathered
+    return _with_capture_options(gathered, several=False)
+
+
+def several_capture_options(function: Callable[..., object]) -> Callable[..., object]:
+    """The same for several frontends, batches and dtypes: handed to the command as a tuple of
+    `Capturing`, every combination once.
+    """
+
+    @wraps(function)
+    def gathered(
+        *,
+        via: tuple[str, ...],
+        batch: tuple[int, ...],
+        dtype: tuple[str, ...],
+        input_shapes: tuple[str, ...],
+        seq_len: int | None,
+        decode: int | None,
+        train: bool,
+        attention: str | None,
+        **others: object,
+    ) -> object:
+        wanted = product(via or (None,), dtype or (None,), batch or (None,))
+        how = tuple(
+            Asked(each, size, kind, input_shapes, seq_len, decode, train, attention).capturing
+            for each, kind, size in dict.fromkeys(wanted)
+        )
+        return function(how=how, **others)
+
+    return _with_capture_options(gathered, several=True)
+
+
+def _with_capture_options(
+    command: Callable[..., object], *, several: bool
+) -> Callable[..., object]:
+    """The options themselves; of which `several` say that three repeat."""
+    repeat = "; repeat for several" if several else ""
     for option in (
         click.option("--attention", metavar="fused|decomposed",
                      help="Attention as one op [default], or as its steps."),
@@ -65,11 +110,13 @@ def capture_options(function: Callable[..., object]) -> Callable[..., object]:
                      help="Tokens of a sequence."),
         click.option("--input-shape", "input_shapes", multiple=True, metavar="N,C,H,W",
                      help="Shape of an input; repeat for more inputs."),
-        click.option("--dtype", help="float32, float16, bfloat16 or float64."),
-        click.option("--batch", type=int, help="First size of every input."),
-        click.option("--via", metavar="record|module|export",
+        click.option("--dtype", multiple=several, metavar="DTYPE",
+                     help=f"float32, float16, bfloat16 or float64{repeat}."),
+        click.option("--batch", type=int, multiple=several, metavar="N",
+                     help=f"First size of every input{repeat}."),
+        click.option("--via", multiple=several, metavar="record|module|export",
                      help="How the model is captured: every aten op of one run [default: record], "
-                     "one op a torch.nn module, or torch.export."),
+                     f"one op a torch.nn module, or torch.export{repeat}."),
     ):  # fmt: skip
         command = option(command)
     return command
@@ -104,19 +151,7 @@ def parse_shape(text: str) -> tuple[int, ...]:
 
 def find_graph(model: str, asked: Asked) -> Graph:
     """A saved graph where `model` names a graph file, else a fresh capture."""
-    return graph_of(
-        model,
-        Capturing(
-            asked.via,
-            asked.batch,
-            asked.dtype,
-            tuple(parse_shape(text) for text in asked.input_shapes),
-            asked.seq_len,
-            asked.decode,
-            asked.train,
-            asked.attention,
-        ),
-    )
+    return graph_of(model, asked.capturing)
 
 
 def source_model(model: str, asked: Asked) -> Sourced:

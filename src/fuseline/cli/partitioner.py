@@ -47,7 +47,7 @@ def command(
     wanted = DOCUMENTED if strategy == "all" else choose_strategies((strategy,))
     graph = capture(model, via="module", input_shapes=(input_shape,))
     sections = Sections(quantify, compare, visualize, analyze_balance, max_nodes)
-    show(graph, wanted, sections, None, planning=Planning((Settings(),), None))
+    show(graph, wanted, sections, None, planning=Planning((Settings(),), ()))
 
 
 def main() -> NoReturn:

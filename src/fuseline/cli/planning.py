@@ -8,22 +8,30 @@ from functools import wraps
 
 import click
 
-from fuseline.hardware.sizes import parse_size
 from fuseline.errors import InputError
 from fuseline.fusion import STRATEGIES, Settings
 from fuseline.graph import Graph
 from fuseline.hardware import load_device
+from fuseline.hardware.sizes import parse_size
 from fuseline.plan import Plan
+from fuseline.report.jobs import jobs, settings_of
 from fuseline.report.progress import SearchProgress
 from fuseline.report.rows import Target
+
+Command = Callable[..., object]
 
 
 @dataclass(frozen=True, slots=True)
 class Planning:
-    """Settings of each rung asked for, and the device plans are timed on."""
+    """Settings of each rung asked for, and the devices plans are timed on."""
 
     settings: tuple[Settings, ...]
-    target: Target | None
+    targets: tuple[Target, ...]
+
+    @property
+    def target(self) -> Target | None:
+        """The device, where at most one can be asked for."""
+        return self.targets[0] if self.targets else None
 
     def plans(self, graph: Graph, strategies: tuple[str, ...]) -> tuple[Plan, ...]:
         """A plan by each strategy; `optimal` once for each rung. Says what none of them reads."""
@@ -33,8 +41,7 @@ class Planning:
         try:
             return tuple(
                 STRATEGIES[strategy](graph, setting)
-                for strategy in strategies
-                for setting in (settings if strategy == "optimal" else settings[:1])
+                for strategy, setting in jobs(strategies, settings)
             )
         finally:
             progress.close()
@@ -58,53 +65,66 @@ def say_unread(settings: tuple[Settings, ...], strategies: tuple[str, ...]) -> N
         click.echo(f"note: {', '.join(unread)}: no strategy here reads it", err=True)
 
 
-def planning_options(function: Callable[..., object]) -> Callable[..., object]:
-    """Options of the search and of the device, handed to the command as one `Planning`."""
+def planning_options(function: Command) -> Command:
+    """Options of the search and of one device, handed to the command as one `Planning`."""
+    return _planning_options(function, several=False)
 
+
+def planning_options_of_several(function: Command) -> Command:
+    """The same where `--device` repeats."""
+    return _planning_options(function, several=True)
+
+
+PARAMETERS = (
+    "rules", "on_chip", "objective", "devices", "launch", "tf32", "time_limit", "pair_rules",
+)  # fmt: skip
+"""Names of these options' values in a command."""
+
+
+def _planning_options(function: Command, *, several: bool) -> Command:
     @wraps(function)
     def gathered(
         *,
         rules: tuple[str, ...],
         on_chip: str | None,
         objective: str,
-        device: str | None,
+        devices: tuple[str, ...] | str | None,
         launch: str,
         tf32: bool,
         time_limit: float,
         pair_rules: str,
         **others: object,
     ) -> object:
-        target = None
-        if device is not None:
-            target = Target(load_device(device), launch, tf32)
+        names = (devices,) if isinstance(devices, str) else devices or ()
+        targets = tuple(Target(load_device(name), launch, tf32) for name in dict.fromkeys(names))
+        for target in targets:
             target.device.launch_seconds(launch)  # an unknown mode is refused here
-        elif launch != "eager" or tf32:
+        if not targets and (launch != "eager" or tf32):
             raise InputError("--launch and --tf32 say how a device runs: add --device NAME")
         first = Settings(
             on_chip=None if on_chip is None else parse_size(on_chip),
             objective=objective,
-            device=target.device if target else None,
+            device=targets[0].device if targets else None,
             launch=launch,
             tf32=tf32,
             seconds=time_limit,
             pair_rules=pair_rules,
         )
-        if "M" in rules and on_chip is None:
-            raise InputError("rules M allow what fits on chip: add --on-chip SIZE")
-        settings = tuple(replace(first, rules=name) for name in dict.fromkeys(rules))
-        return function(planning=Planning(settings, target), **others)
+        settings = settings_of(first, rules, "--on-chip SIZE")
+        return function(planning=Planning(settings, targets), **others)
 
-    command: Callable[..., object] = gathered
+    command: Command = gathered
     for option in (
         click.option("--pair-rules", default="tflite-cpu", show_default=True, metavar="NAME|FILE",
                      help="Strategy pairs: a backend's rules, or a TOML file of your own."),
         click.option("--time-limit", type=float, default=60.0, show_default=True, metavar="S",
-                     help="Seconds that a search may take."),
+                     help="Seconds that one search may take."),
         click.option("--tf32", is_flag=True, help="float32 contractions run as tfloat32."),
         click.option("--launch", default="eager", show_default=True, metavar="eager|graph",
                      help="Kernels launched one by one, or replayed as a graph."),
-        click.option("--device", metavar="NAME|FILE",
-                     help="Time plans on a device (`fuseline devices`), or on your own TOML file."),
+        click.option("--device", "devices", multiple=several, metavar="NAME|FILE",
+                     help="Time plans on a device (`fuseline devices`), or on your own TOML file"
+                     + ("; repeat for several." if several else ".")),
         click.option("--objective", default="bytes", show_default=True, metavar="bytes|seconds",
                      help="Strategy optimal: what is to be least."),
         click.option("--on-chip", metavar="SIZE",

@@ -5,13 +5,14 @@ from fuseline.costs.batch import with_batch
 from fuseline.costs.cover import cover_traffic
 from fuseline.costs.flops import CUSTOM, FORMULAS, NO_WORK, Call, count_work, register_op
 from fuseline.costs.memory import Fit, memory_fit
-from fuseline.costs.plan_cost import Band, GroupCost, PlanCost, band_of, cost, intensity_of
+from fuseline.costs.plan_cost import BANDS, Band, GroupCost, PlanCost, band_of, cost, intensity_of
 from fuseline.costs.roofline import Bottleneck, CacheTier, PlanTime, roofline
 from fuseline.costs.traffic import Traffic, group_traffic
 from fuseline.costs.what_if import with_dtype, with_weight_only
 from fuseline.costs.working_set import WorkingSets
 
 __all__ = [
+    "BANDS",
     "CUSTOM",
     "FORMULAS",
     "NO_WORK",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
@@ -23,16 +24,22 @@ class Band(Enum):
     UNKNOWN = "unknown"  # an op whose FLOPs no formula knows
 
 
-_BANDS = ((50.0, Band.COMPUTE), (10.0, Band.BALANCED), (1.0, Band.MEMORY))
+BANDS = (
+    (Band.BANDWIDTH, 0.0, 1.0),
+    (Band.MEMORY, 1.0, 10.0),
+    (Band.BALANCED, 10.0, 50.0),
+    (Band.COMPUTE, 50.0, math.inf),
+)
+"""Band, above which and up to which FLOP/byte; the lowest has 0 too."""
 
 
 def band_of(intensity: float) -> Band:
-    """The band of an arithmetic intensity [FLOP/byte]: above 50, 10, 1, or below.
+    """The band of an arithmetic intensity [FLOP/byte], as in `BANDS`.
 
     >>> band_of(10.0), band_of(10.1)
     (<Band.MEMORY: 'memory-bound'>, <Band.BALANCED: 'balanced'>)
     """
-    return next((band for least, band in _BANDS if intensity > least), Band.BANDWIDTH)
+    return next(band for band, _, most in BANDS if intensity <= most)
 
 
 def intensity_of(flops: int, nbytes: int) -> float:

@@ -7,6 +7,10 @@ stand on a light or a dark ground.
 
 from __future__ import annotations
 
+from math import isinf
+
+from fuseline.costs import BANDS
+
 SOFT = {
     "compute": "#EE8866",
     "vector": "#BBCC33",
@@ -37,6 +41,18 @@ STRONG = {
 }
 """The same, for points and bars."""
 
+
+def _between(above: float, most: float) -> str:
+    """A band of intensities in words.
+
+    >>> _between(0.0, 1.0), _between(1.0, 10.0), _between(50.0, float("inf"))
+    ('up to 1 FLOP/byte', '1 to 10 FLOP/byte', 'above 50 FLOP/byte')
+    """
+    if isinf(most):
+        return f"above {above:g} FLOP/byte"
+    return f"{above:g} to {most:g} FLOP/byte" if above else f"up to {most:g} FLOP/byte"
+
+
 MEANING = {
     "compute": "bound by contractions",
     "vector": "bound by other arithmetic",
@@ -44,9 +60,5 @@ MEANING = {
     "launch": "bound by its launch",
     "unknown": "not known",
     "besides": "kernels of no op",
-    "compute-bound": "above 50 FLOP/byte",
-    "balanced": "10 to 50 FLOP/byte",
-    "memory-bound": "1 to 10 FLOP/byte",
-    "bandwidth-bound": "up to 1 FLOP/byte",
-}
+} | {band.value: _between(above, most) for band, above, most in BANDS}
 """What a legend says of each."""

@@ -12,13 +12,15 @@ from functools import partial
 from itertools import product
 
 from fuseline.costs import cost, memory_fit
-from fuseline.errors import InputError
+from fuseline.errors import InputError, did_you_mean
 from fuseline.fusion import STRATEGIES, Settings, choose_strategies
 from fuseline.graph import Graph
-from fuseline.hardware import Device, load_device
+from fuseline.hardware import DEVICES, Device, load_device
 from fuseline.plan import Plan
 from fuseline.report.captures import Capturing, graph_of, is_graph_file, matching_models
+from fuseline.report.jobs import Job, jobs, settings_of
 from fuseline.report.rows import PlanRow, Target, plan_row, rows
+from fuseline.report.rows.comparing import check_number
 from fuseline.report.rows.comparison import Comparison, Way
 from fuseline.report.rows.device import memory_row
 from fuseline.report.saved_results import is_result_file, ways_of_result
@@ -35,14 +37,13 @@ class Planned:
     settings: tuple[Settings, ...] = (Settings(),)
     targets: tuple[Target, ...] = ()
 
-    def jobs(self) -> tuple[tuple[str, Settings], ...]:
-        """Every strategy with its settings: `optimal` once for each rung, others once."""
-        return tuple(
-            (strategy, setting)
-            for strategy in self.strategies
-            for setting in (self.settings if strategy == "optimal" else self.settings[:1])
-        )
+    def jobs(self) -> tuple[Job, ...]:
+        """Every strategy with its settings."""
+        return jobs(self.strategies, self.settings)
 
+
+UNPLANNED = Planned(("fusion",))
+"""What is made of a graph where nothing is said."""
 
 AS_IT_COMES = Capturing()
 """Everything left to the model, as for what is captured already."""
@@ -54,6 +55,16 @@ class Subject:
 
     model: str | Graph
     how: Capturing = AS_IT_COMES
+
+    @property
+    def is_result(self) -> bool:
+        """Whether it is a file of plans that were made and priced earlier."""
+        return isinstance(self.model, str) and is_result_file(self.model)
+
+    @property
+    def is_captured(self) -> bool:
+        """Whether it is a graph, or a file of one or of a result."""
+        return not isinstance(self.model, str) or is_graph_file(self.model)
 
     @property
     def name(self) -> str:
@@ -68,6 +79,7 @@ def compare(
     strategies: str | Sequence[str] = ("fusion",),
     *,
     rules: str | Sequence[str] = ("T",),
+    on_chip: int | None = None,
     devices: str | Device | Sequence[str | Device] = (),
     dtypes: str | Sequence[str | None] = (None,),
     batches: int | Sequence[int | None] = (None,),
@@ -85,6 +97,7 @@ def compare(
             files by path, or graphs.
         strategies: names of `STRATEGIES`, or `all`.
         rules: rungs of the ladder that `optimal` searches under.
+        on_chip: on-chip memory of a kernel, for `optimal` [bytes].
         devices: names of `DEVICES`, device files, or devices; none: nothing is timed.
         dtypes: floating-point dtypes to capture in; None leaves it to the model.
         batches: batch sizes to capture at.
@@ -111,7 +124,7 @@ def compare(
         Target(device if isinstance(device, Device) else load_device(device))
         for device in _several(devices)
     )
-    settings = tuple(Settings(rules=name) for name in _several(rules))
+    settings = settings_of(Settings(on_chip=on_chip), _several(rules))
     planned = Planned(choose_strategies(_several(strategies)), settings, targets)
     how = tuple(
         Capturing(
@@ -120,9 +133,12 @@ def compare(
         )
         for each, dtype, batch in product(_several(via), _several(dtypes), _several(batches))
     )  # fmt: skip
+    subjects = subjects_of(_several(models), how)
+    remarks = check_results(subjects, is_planned=planned != UNPLANNED)
+    check_against(against, subjects, planned)
     with Steps() as steps:
-        ways = tuple(find_ways(subjects_of(_several(models), how), planned, steps.tell))
-    return Comparison(ways, against, sort)
+        ways = tuple(find_ways(subjects, planned, steps.tell))
+    return Comparison(ways, against, sort, remarks)
 
 
 def _several(value: object) -> tuple:
@@ -139,12 +155,43 @@ def subjects_of(models: Sequence[str | Graph], how: Sequence[Capturing]) -> tupl
     for model in models:
         names = matching_models(model) if isinstance(model, str) else (model,)
         for name in names:
-            fixed = not isinstance(name, str) or is_graph_file(name)
-            if fixed and any(each != AS_IT_COMES for each in how):
-                named = name if isinstance(name, str) else name.source.name
-                raise InputError(f"'{named}' is a saved graph: how it was captured is fixed")
-            found += [Subject(name)] if fixed else [Subject(name, each) for each in how]
+            alone = Subject(name)
+            if alone.is_captured and any(each != AS_IT_COMES for each in how):
+                what = "a result" if alone.is_result else "a saved graph"
+                raise InputError(f"'{alone.name}' is {what}: how it was captured is fixed")
+            found += [alone] if alone.is_captured else [Subject(name, each) for each in how]
     return tuple(dict.fromkeys(found))
+
+
+def check_results(subjects: Sequence[Subject], *, is_planned: bool) -> tuple[str, ...]:
+    """Remarks on results, whose plans are made; `is_planned` says that plans are asked for.
+
+    Raises `InputError` where nothing else is there to make them of.
+    """
+    results = [subject.name for subject in subjects if subject.is_result]
+    if not results or not is_planned:
+        return ()
+    if len(results) == len(subjects):
+        raise InputError(f"'{results[0]}' is a result: how it was partitioned and timed is fixed")
+    return (f"As they were written, whatever is asked of the others: {', '.join(results)}",)
+
+
+def check_against(against: str | None, subjects: Sequence[Subject], planned: Planned) -> None:
+    """Refuse a baseline that no way can be, before any is captured. What only captures tell, as the
+    dtype of a model, is left to them.
+    """
+    if against is None or any(subject.is_captured for subject in subjects):
+        return
+    if against.isdecimal():
+        check_number(against, len(subjects) * len(planned.jobs()) * max(len(planned.targets), 1))
+        return
+    value = against.rpartition("=")[2]
+    asked = (*planned.strategies, *(target.device.name for target in planned.targets))
+    if value in asked or any(value == subject.model for subject in subjects):
+        return
+    hint = did_you_mean(value, asked)
+    if hint or value in DEVICES or did_you_mean(value, STRATEGIES):
+        raise InputError(f"no way has '{against}'{hint or ': one of ' + ', '.join(asked)}")
 
 
 def find_ways(
@@ -181,11 +228,12 @@ def _ways_of(subject: Subject, planned: Planned, tell: Callable[[str], None]) ->
         said = f"{subject.name}: {strategy}"
         tell(said)
         told = replace(setting, progress=partial(_tell_search, tell, said))
-        for row, plan in _priced(graph, strategy, told, planned.targets):
+        for row, plan, target in _priced(graph, strategy, told, planned.targets):
             memory = row.memory
             if memory is None and not plan.is_cover:
                 memory = memory_row(memory_fit(graph, plan))
-            yield Way(asked, known.model, known.graph, totals(row), memory)
+            room = target.device.memory_nbytes if target else None
+            yield Way(asked, known.model, known.graph, totals(row), memory, room)
 
 
 def _tell_search(tell: Callable[[str], None], said: str, step: str, count: int) -> None:
@@ -194,14 +242,14 @@ def _tell_search(tell: Callable[[str], None], said: str, step: str, count: int) 
 
 def _priced(
     graph: Graph, strategy: str, setting: Settings, targets: Sequence[Target]
-) -> Iterator[tuple[PlanRow, Plan]]:
+) -> Iterator[tuple[PlanRow, Plan, Target | None]]:
     """The plan on each device, made anew only where the device decides what it is."""
     made: Plan | None = None
     for target in targets or (None,):
         if made is None or _depends_on_device(strategy, setting):
             device = target.device if target else None
             made = STRATEGIES[strategy](graph, replace(setting, device=device))
-        yield plan_row(graph, made, cost(graph, made), target), made
+        yield plan_row(graph, made, cost(graph, made), target), made, target
 
 
 def _depends_on_device(strategy: str, setting: Settings) -> bool:

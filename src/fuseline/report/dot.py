@@ -149,9 +149,14 @@ def _cluster(frame: Frame, depth: int) -> str:
     if frame.count > 1:
         names.append(f'<FONT POINT-SIZE="12"><B>x{frame.count}</B></FONT>')
         each = " each"
-    figures = ", ".join((count_of(frame.totals.launches, "kernel"), *_figures(frame.totals)))
+    figures = [count_of(frame.totals.launches, "kernel"), *_figures(frame.totals)]
+    figures[-1] += each
+    lines = [_GAP.join(names)]  # narrow: arrows to the middle leave it alone
+    lines += [_faint(", ".join(figures[at : at + 2])) for at in range(0, len(figures), 2)]
+    if frame.handed_bytes:
+        lines.append(_faint(f"hands {scaled(frame.handed_bytes, 'B')} to the next"))
     ground = _GROUNDS[min(depth, len(_GROUNDS) - 1)]
-    label = _table((_GAP.join(names), _faint(figures + each)), "LEFT")
+    label = _table(lines, "LEFT")
     width = 1.8 if frame.count > 1 else 0.8
     return (
         f"graph [label=<{label}> tooltip={quoted(frame.name)} labeljust=l margin=9 "
@@ -225,7 +230,8 @@ def _figures(totals: Totals) -> list[str]:
     if totals.flops or totals.unknown_ops:
         figures.append(at_least(scaled(totals.flops, "FLOP"), totals.unknown_ops))
     if totals.seconds is not None:
-        figures.append(duration(totals.seconds))
+        least = ">= " if totals.unknown_ops else ""
+        figures.append(f"{least}{duration(totals.seconds)}")
     return [markup(figure) for figure in figures]
 
 

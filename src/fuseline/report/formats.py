@@ -106,10 +106,10 @@ def _chart(asked: Asked, name: str) -> dict[str, object]:
     from fuseline.report import charts
 
     if name == "capacity":
-        curve = asked.report().capacity
-        if curve is None:
+        found = asked.report()
+        if found.capacity is None:
             raise InputError("a capacity curve takes time: --capacity-seconds must not be 0")
-        return charts.capacity(curve)
+        return charts.capacity(found.capacity, found.on_chip, device=found.device_name)
     if name == "strategies":
         return charts.strategies(asked.result)
     _, row = asked.one
@@ -118,7 +118,7 @@ def _chart(asked: Asked, name: str) -> dict[str, object]:
         "icicle": charts.icicle,
         "bottlenecks": charts.bottlenecks,
     }
-    return made[name](row)
+    return made[name](row, model=asked.graph.source.name)
 
 
 def _trace(asked: Asked) -> bytes:

@@ -10,6 +10,9 @@ from fuseline.errors import InputError
 SECONDS = 60.0
 """How long Graphviz may take; a picture of 200 boxes takes it a second or two."""
 
+_OPTIONS = {"png": ("-Gdpi=192",)}
+"""Two pixels a unit, as charts have."""
+
 
 def draw(dot: str, form: str = "svg", *, seconds: float = SECONDS) -> bytes:
     """What Graphviz makes of `dot`: `form` is `svg`, `png`, `pdf` or another that it knows.
@@ -23,7 +26,7 @@ def draw(dot: str, form: str = "svg", *, seconds: float = SECONDS) -> bytes:
         )
     try:
         made = subprocess.run(  # noqa: S603 - the program that the user installed
-            [program, f"-T{form}"],
+            [program, f"-T{form}", *_OPTIONS.get(form, ())],
             input=dot.encode(),
             capture_output=True,
             timeout=seconds,

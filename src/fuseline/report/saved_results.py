@@ -41,7 +41,7 @@ def is_result_file(name: str) -> bool:
 def ways_of_result(name: str) -> tuple[Way, ...]:
     """Every plan of a result file, with its totals.
 
-    Raises `InputError` for a file that is damaged, or of another version.
+    Raises `InputError` for a file that is damaged, of another version, or without a plan.
     """
     content = read_bytes(Path(name))
     try:
@@ -53,7 +53,13 @@ def ways_of_result(name: str) -> tuple[Way, ...]:
                  for plan in document.plans]  # fmt: skip
     except _UNREADABLE as error:
         raise InputError(f"'{name}' is no result that can be read: {error}") from error
-    return tuple(Way(name, document.model, document.graph, plan, plan.memory) for plan in plans)
+    if not plans:
+        raise InputError(f"'{name}' holds no plan to compare")
+    rooms = {plan.device: plan.memory.capacity_bytes for plan in plans if plan.memory}
+    return tuple(
+        Way(name, document.model, document.graph, plan, plan.memory, rooms.get(plan.device))
+        for plan in plans
+    )
 
 
 def _infinite(plan: dict[str, object]) -> dict[str, object]:

@@ -47,7 +47,7 @@ SUBJECTS = (
 )  # fmt: skip
 
 CAPACITIES = tuple(sorted({*(64 << 10 << doubling for doubling in range(11)), 24 * _MB}))
-"""Doublings from 64 KB to 64 MB, and the 24 MB of the reference figures."""
+"""Doublings from 64 KiB to 64 MiB, and the 24 MiB of the reference figures."""
 
 _HEAD = """\
 # What on-chip memory is worth
@@ -59,7 +59,7 @@ Each line is the partition with the least traffic under the rules M: a kernel ma
 allows, or any connected group of ops whose [working set](working-set.md) fits the on-chip memory.
 *Optimal* means that no partition moves fewer bytes; no op is computed twice, and tensors move
 whole. Where that was not proven, the gap to the lower bound is printed, with *not proven* where the
-bound is no more than the compulsory bytes. On chip, KB and MB are 2^10 and 2^20 bytes; MB moved are
+bound is no more than the compulsory bytes. KiB and MiB are 2^10 and 2^20 bytes, MB
 10^6.
 
 ## What the curves say
@@ -69,10 +69,11 @@ bound is no more than the compulsory bytes. On chip, KB and MB are 2^10 and 2^20
 _LESSONS = """\
 - **Convolutional networks gain at nearly every doubling, transformers late.** A few rows of pixels
   are enough to join two convolutions. Two layers of a transformer share a kernel only where the
-  weights of both fit, and then the tokens between them stay on chip: up to 2 MB ViT-B/16, BERT-base
-  and GPT-2 gain nothing. Swin-T, whose first layers have many tokens and few weights, lies between.
-- **At 64 KB M gives little more than T**, which tiles whatever the memory; but for EfficientNet-B0,
-  whose depthwise layers have few weights.
+  weights of both fit, and then the tokens between them stay on chip: up to 2 MiB ViT-B/16,
+  BERT-base and GPT-2 gain nothing. Swin-T, whose first layers have many tokens and few weights,
+  lies between.
+- **At 64 KiB M gives little more than T**, which tiles whatever the memory; but for
+  EfficientNet-B0, whose depthwise layers have few weights.
 - **At the large end parameters decide.** A kernel holds its weights, so EfficientNet-B0, whose
   weights fit, becomes one kernel at the compulsory traffic; what the others still move above it is
   the activations between the few kernels that their weights are cut into."""
@@ -100,7 +101,7 @@ def page(curves: Sequence[tuple[Subject, CapacityRows]], torch: str) -> str:
     ))  # fmt: skip
 
 
-_GLANCE = ("model", "T MB", "64 KB", "1 MB", "16 MB", "64 MB", "compulsory MB")
+_GLANCE = ("model", "T MB", "64 KiB", "1 MiB", "16 MiB", "64 MiB", "compulsory MB")
 
 
 def _glance(curve: tuple[Subject, CapacityRows]) -> tuple[str, ...]:

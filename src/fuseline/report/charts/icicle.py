@@ -6,12 +6,14 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from fuseline.report.charts.labels import (
+    BYTES,
     Datum,
     bottleneck_colour,
     chosen,
     cut,
     doubt_lines,
     selectable,
+    titled,
     tooltips,
     with_data,
 )
@@ -28,14 +30,17 @@ if TYPE_CHECKING:
 
 _ROW = 34  # pixels of a level
 _NARROWEST = 30  # pixels of a rectangle that has its name on it
+_MEANING = "Modules over what is in them, each as wide as the bytes that it moves."
+_SAID = "datum.what + ': ' + datum['bytes moved'] + ' bytes moved, ' + datum['of all'] + ' of all'"
 _TOOLTIP = (
     "what", "module", "copies", "kernels", "bytes moved", "of all", "FLOPs", "time", "bottleneck",
 )  # fmt: skip
 
 
-def icicle(plan: PlanRow, tree: Piece | None = None) -> Spec:
+def icicle(plan: PlanRow, tree: Piece | None = None, *, model: str = "") -> Spec:
     """Modules over what is in them, as wide as the bytes they move; kernels in the colour of what
-    bounds them. `tree` is the outline of the plan, where it is made already.
+    bounds them. `tree` is the outline of the plan, where it is made already; the title names
+    `model`.
 
     A kernel's `groups` are the ids of its copies, and `group` the first.
     """
@@ -44,22 +49,28 @@ def icicle(plan: PlanRow, tree: Piece | None = None) -> Spec:
     rects = icicle_rows(tree or outline(plan.members), plan.members)
     depth = 1 + max(rect.depth for rect in rects)
     drawn = alt.layer(
-        _rects(rects, depth, "datum.bottleneck === ''").mark_rect(style="module"),
+        _rects(rects, depth, "datum.bottleneck === ''").mark_rect(
+            style="module", description=alt.expr(_SAID)
+        ),
         _rects(rects, depth, "datum.bottleneck !== ''")
-        .mark_rect(style="kernel", cursor="pointer")
+        .mark_rect(style="kernel", cursor="pointer", description=alt.expr(_SAID))
         .encode(color=bottleneck_colour((rect.bottleneck for rect in rects), SOFT)),
         _words(rects, depth, "datum.bottleneck === ''", "label"),
         _words(rects, depth, "datum.bottleneck !== ''", "printed"),
-        _rects(rects, depth, chosen()).mark_rect(style="chosen", fill="transparent"),
+        _rects(rects, depth, chosen()).mark_rect(style="chosen", fill="transparent", aria=False),
     ).properties(
         width="container",
         height=_ROW * depth,
         title=alt.Title(
-            f"{scaled(rects[0].traffic_bytes, 'B')} moved, by module: {cut(plan.label)}",
+            titled(model, f"{scaled(rects[0].traffic_bytes, 'B')} moved, by module: {_of(plan)}"),
             subtitle=_subtitle(plan),
         ),
     )
-    return with_data(selectable(drawn), rects=[_rect(rect, rects[0]) for rect in rects])
+    return with_data(selectable(drawn), _MEANING, rects=[_rect(rect, rects[0]) for rect in rects])
+
+
+def _of(plan: PlanRow) -> str:
+    return cut(f"{plan.label} on {plan.device}" if plan.device else plan.label)
 
 
 def _subtitle(plan: PlanRow) -> list[str]:
@@ -97,7 +108,14 @@ def _rect(rect: RectRow, whole: RectRow) -> Datum:
 def _scales(rects: Sequence[RectRow], depth: int) -> tuple[alt.X, alt.Y]:
     import altair as alt
 
-    x = alt.X("start:Q", title="bytes moved").axis(format="~s", grid=False, tickCount=6)
+    x = alt.X("start:Q", title="bytes moved").axis(
+        labelExpr=BYTES,
+        grid=False,
+        tickCount=6,
+        tickMinStep=1,
+        labelOverlap=True,
+        labelSeparation=8,
+    )
     y = alt.Y("depth:Q", title=None).axis(None)
     return (
         x.scale(domain=[0, max(rects[0].end, 1)], nice=False, zero=True),
@@ -133,6 +151,7 @@ def _words(rects: Sequence[RectRow], depth: int, which: str, style: str) -> alt.
             dx=5,
             dy=_ROW / 2,
             tooltip=None,
+            aria=False,
             limit=alt.expr("max(datum.share * width - 8, 1)"),
             opacity=alt.expr(f"datum.share * width > {_NARROWEST} ? 1 : 0"),
         )

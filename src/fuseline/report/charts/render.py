@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 import re
 from functools import cache
+from xml.sax.saxutils import quoteattr
 
 from fuseline.report.charts.themes import GROUNDS, THEMES, Theme
 
@@ -23,11 +24,12 @@ _COUNTED = re.compile(r'( id="|="url\(#)(clip|gradient_)(\d+)(?=\)?")')
 
 
 def to_svg(spec: Spec, theme: Theme = "light") -> bytes:
-    """The chart as SVG (UTF-8); the same bytes every time."""
+    """The chart as SVG (UTF-8), named by its description; the same bytes every time."""
     import vl_convert
 
     svg = vl_convert.vegalite_to_svg(_sized(spec), VEGA_LITE, config=_standing_alone(theme))
-    return _renumbered(svg).encode()
+    named = f"<svg aria-label={quoteattr(str(spec['description']))} "
+    return _renumbered(svg).replace("<svg ", named, 1).encode()
 
 
 def to_png(spec: Spec, theme: Theme = "light", scale: float = 2.0) -> bytes:

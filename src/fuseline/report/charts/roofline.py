@@ -5,13 +5,16 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from fuseline.report.charts.labels import (
+    BYTES,
     Datum,
     Spec,
     bottleneck_colour,
     chosen,
     cut,
     doubt_lines,
+    log_ticks,
     selectable,
+    titled,
     tooltips,
     with_data,
 )
@@ -25,14 +28,23 @@ if TYPE_CHECKING:
     import altair as alt
 
 _HEIGHT = 380
+_MEANING = "Roofline: each kernel at its FLOPs a byte and FLOP/s, under the roof of the device."
+_MEANING_OF_BANDS = "Each kernel at its FLOPs a byte and the bytes that it moves."
+_SAID = (
+    "datum.kernel + (datum.alike > 1 ? ', ' + datum.alike + ' alike' : '') + ': ' "
+    "+ datum['FLOP/byte'] + ' FLOP/byte, ' + datum['bytes moved'] + ' bytes moved, time ' "
+    "+ datum.time + ', bound: ' + datum.bottleneck"
+)
+_ROOF_SAID = "datum.roof + ': ' + datum.peak + ', bends at ' + datum.ridge"
 _TOOLTIP = (
     "kernel", "module", "alike", "bottleneck", "bytes moved", "FLOPs", "other FLOPs", "FLOP/byte",
     "time", "FLOP/s", "bytes/s", "unknown ops",
 )  # fmt: skip
 
 
-def roofline(plan: PlanRow) -> Spec:
-    """Each kernel a point at FLOP/byte and FLOP/s; its area is the bytes that it moves.
+def roofline(plan: PlanRow, *, model: str = "") -> Spec:
+    """Each kernel a point at FLOP/byte and FLOP/s; its area is the bytes that it moves. The title
+    names `model`.
 
     A point's `groups` are the ids of the kernels alike that it stands for, `group` is the first.
     """
@@ -40,14 +52,20 @@ def roofline(plan: PlanRow) -> Spec:
 
     chart = roofline_chart(plan)
     top = chart.y_range[1]
-    layers = [*_strip(chart), *_bands(chart), *_roofs(chart), _points(chart), _halo(chart)]
+    layers = [
+        *_strip(chart), *_bands(chart), *_roofs(chart), _points(chart), _halo(chart),
+        *_heights(chart),
+    ]  # fmt: skip
     drawn = alt.layer(*layers).properties(
         width="container",
         height=_HEIGHT,
-        title=alt.Title(_title(plan), subtitle=[*_subtitle(chart, plan), *doubt_lines(plan)]),
+        title=alt.Title(
+            titled(model, _title(plan)), subtitle=[*_subtitle(chart, plan), *doubt_lines(plan)]
+        ),
     )
     return with_data(
         selectable(drawn),
+        _MEANING if chart.device else _MEANING_OF_BANDS,
         points=[_point(point) for point in chart.points],
         roofs=_corners(chart),
         ridges=[_ridge(roof) for roof in chart.roofs],
@@ -69,9 +87,9 @@ def _subtitle(chart: RooflineChart, plan: PlanRow) -> list[str]:
     if chart.points:  # the first is the largest
         first += f", at most {scaled(chart.points[0].total_bytes, 'B')} by kernels alike"
     first += "."
-    if not chart.device:
-        first += " No device given: the bands of the intensity are behind them."
     lines = [first]
+    if not chart.device:
+        lines.append("No device given: the bands of the intensity are behind them.")
     if chart.without_flops:
         what = f"{chart.without_flops} without a contraction in the strip on the left"
         place = ", as far below the bandwidth roof as their bytes/s are below the device's"
@@ -138,11 +156,11 @@ def _ridge(roof: RoofRow) -> Datum:
 def _x(chart: RooflineChart, field: str = "x") -> alt.X:
     import altair as alt
 
-    ticks = _decades(chart.strip or chart.x_range[0], chart.x_range[1])
+    low = chart.strip or chart.x_range[0]  # left of the strip's edge no place is an intensity
     return (
         alt.X(f"{field}:Q", title="FLOPs of contractions / bytes moved  [FLOP/byte]")
         .scale(type="log", domain=list(chart.x_range), nice=False)
-        .axis(values=ticks, format="~g")
+        .axis(values=log_ticks("x", low, chart.x_range[1]), format="~g")
     )
 
 
@@ -150,34 +168,49 @@ def _y(chart: RooflineChart, field: str = "y") -> alt.Y:
     import altair as alt
 
     title = "FLOPs / predicted time  [FLOP/s]" if chart.device else "bytes moved"
+    words = "datum.label" if chart.device else BYTES
     return (
         alt.Y(f"{field}:Q", title=title)
         .scale(type="log", domain=list(chart.y_range), nice=False)
-        .axis(values=_decades(*chart.y_range), format="~s")
+        .axis(values=log_ticks("y", *chart.y_range), format="~s", labelExpr=words)
     )
 
 
-def _decades(low: float, high: float) -> list[float]:
-    """Powers of ten for an axis."""
-    return [10.0**power for power in range(-30, 31) if low <= 10.0**power <= high]
-
-
 def _points(chart: RooflineChart) -> alt.Chart:
+    """The largest first: none hides another, and each has its outline."""
     import altair as alt
 
     return (
         alt.Chart(alt.NamedData("points"))
-        .mark_point(filled=True, cursor="pointer", clip=True)
+        .mark_point(
+            style="dot", filled=True, cursor="pointer", clip=True, description=alt.expr(_SAID)
+        )
         .encode(
             x=_x(chart),
             y=_y(chart),
-            size=alt.Size("total_bytes:Q").scale(range=[20, 900]).legend(None),
+            size=alt.Size("total_bytes:Q").scale(range=[24, 600]).legend(None),
             color=bottleneck_colour(point.bottleneck for point in chart.points),
             opacity=alt.when(f"selected === null || {chosen()}")
-            .then(alt.value(0.75))
-            .otherwise(alt.value(0.25)),
+            .then(alt.value(1))
+            .otherwise(alt.value(0.35)),
             tooltip=tooltips(_TOOLTIP),
         )
+        .properties(name="kernels")
+        .add_params(_zoom())
+    )
+
+
+def _zoom() -> alt.Parameter:
+    """Ctrl and the wheel (or two fingers) look closer, shift moves, two clicks go back: the page
+    around the chart scrolls as ever.
+    """
+    import altair as alt
+
+    return alt.selection_interval(
+        name="zoom",
+        bind="scales",
+        zoom="wheel![event.ctrlKey]",
+        translate="[pointerdown[event.shiftKey], window:pointerup] > window:pointermove!",
     )
 
 
@@ -200,11 +233,16 @@ def _strip(chart: RooflineChart) -> list[alt.Chart]:
     if chart.strip is None:
         return []
     data = alt.NamedData("strip")
-    shade = alt.Chart(data).mark_rect(style="shade").encode(x=_x(chart), x2="x2:Q")
-    words = alt.Chart(data).mark_text(
-        style="note", text="no contraction", baseline="top", align="left", dx=4, dy=4
+    shade = (
+        alt.Chart(data)
+        .mark_rect(style="shade", clip=True, aria=False)
+        .encode(x=_x(chart), x2="x2:Q")
     )
-    return [shade, words.encode(x=_x(chart), y=_y(chart))]
+    words = alt.Chart(data).mark_text(
+        style="note", text="no contraction", baseline="top", align="left", dx=4, dy=4, clip=True,
+        aria=False,
+    )  # fmt: skip
+    return [shade, words.encode(x=_x(chart), y=alt.value(0))]
 
 
 def _bands(chart: RooflineChart) -> list[alt.Chart]:
@@ -214,34 +252,49 @@ def _bands(chart: RooflineChart) -> list[alt.Chart]:
     if not chart.bands:
         return []
     data = alt.NamedData("bands")
-    colour = alt.Color("fill:N").scale(None)
-    shade = alt.Chart(data).mark_rect(opacity=0.16)
-    words = alt.Chart(data).mark_text(style="note", baseline="top", align="left", dx=4, dy=4)
+    colour = alt.Fill("fill:N").scale(None)
+    shade = alt.Chart(data).mark_rect(opacity=0.16, clip=True, aria=False)
+    width = "scale('x', datum.x2) - scale('x', datum.x)"
+    words = alt.Chart(data).mark_text(
+        style="note", baseline="top", align="left", dx=4, dy=4, clip=True, aria=False,
+        limit=alt.expr(f"max({width} - 8, 1)"),
+    )  # fmt: skip
     return [
-        shade.encode(x=_x(chart), x2="x2:Q", color=colour),
-        words.encode(x=_x(chart), y=_y(chart), text="name:N"),
+        shade.encode(x=_x(chart), x2="x2:Q", fill=colour),
+        words.encode(x=_x(chart), y=alt.value(0), text="name:N"),
     ]
 
 
 def _roofs(chart: RooflineChart) -> list[alt.Chart]:
-    """Roofs, the points where they bend, and how high they are."""
+    """Roofs, and the points where they bend."""
     import altair as alt
 
     if chart.slope is None:
         return []
     lines = (
         alt.Chart(alt.NamedData("roofs"))
-        .mark_line(style="roof", clip=True)
+        .mark_line(style="roof", clip=True, aria=False)
         .encode(x=_x(chart), y=_y(chart), detail="dtype:N", order="corner:Q")
     )
     ridges = alt.Chart(alt.NamedData("ridges"))
-    dots = ridges.mark_point(style="ridge").encode(
+    dots = ridges.mark_point(style="ridge", clip=True, description=alt.expr(_ROOF_SAID)).encode(
         x=_x(chart), y=_y(chart), tooltip=tooltips(("roof", "peak", "ridge"))
     )
-    words = ridges.mark_text(style="label", align="right", baseline="bottom", dx=-4, dy=-5).encode(
-        x=_x(chart, "end"), y=_y(chart), text="label:N"
-    )
-    rate = alt.Chart(alt.NamedData("slope")).mark_text(
-        style="label", align="right", baseline="bottom", dx=-8, dy=-2
-    )
-    return [lines, dots, words, rate.encode(x=_x(chart), y=_y(chart), text="label:N")]
+    return [lines, dots]
+
+
+def _heights(chart: RooflineChart) -> list[alt.Chart]:
+    """How high the roofs are: above all points, with the ground behind the words."""
+    import altair as alt
+
+    if chart.slope is None:
+        return []
+    made = []
+    for style in ("behind", "label"):
+        for name, x, left, up in (("ridges", "end", 4, 5), ("slope", "x", 8, 2)):
+            words = alt.Chart(alt.NamedData(name)).mark_text(
+                style=style, align="right", baseline="bottom", dx=-left, dy=-up, clip=True,
+                aria=False,
+            )  # fmt: skip
+            made.append(words.encode(x=_x(chart, x), y=_y(chart), text="label:N"))
+    return made

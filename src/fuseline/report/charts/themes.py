@@ -43,6 +43,7 @@ def _theme(ink: str, faint: str, grid: str, shade: str, ground: str) -> dict[str
         },
         "style": {
             "roof": {"color": ink, "strokeWidth": 1.8},
+            "dot": {"stroke": ink, "strokeWidth": 0.8, "fillOpacity": 0.6},
             "ridge": {"color": ink, "filled": True, "size": 50, "opacity": 1},
             "halo": {"color": ink, "filled": False, "strokeWidth": 2, "size": 1300, "opacity": 1},
             "bound": {"color": ink, "strokeWidth": 1.6, "strokeDash": [5, 4]},
@@ -58,8 +59,13 @@ def _theme(ink: str, faint: str, grid: str, shade: str, ground: str) -> dict[str
             "chosen": {"stroke": ink, "strokeWidth": 2.5, "opacity": 1},
             "printed": {"color": "#1f2328", "fontSize": 11},
             "edge": {"color": faint, "strokeWidth": 1.2, "strokeDash": [2, 3]},
+            "has": {"color": STRONG["compute"], "strokeWidth": 1.2, "opacity": 0.7},
             "certified": {"color": ink, "strokeWidth": 2, "strokeDash": [1, 3]},
             "bar": {"color": SOFT["bandwidth"], "opacity": 1},
+            "hollow": {
+                "color": SOFT["bandwidth"], "stroke": STRONG["bandwidth"], "fillOpacity": 0.18,
+                "strokeWidth": 1.2, "strokeDash": [4, 2],
+            },
             "line": {"color": STRONG["bandwidth"], "strokeWidth": 2},
             "gap": {"color": STRONG["bandwidth"], "opacity": 0.18},
             "proven": {"color": STRONG["bandwidth"], "filled": True, "size": 70, "opacity": 1},

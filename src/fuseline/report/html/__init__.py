@@ -11,15 +11,16 @@ from typing import NamedTuple
 
 from fuseline.report.colours import MEANING, SOFT, STRONG
 from fuseline.report.html.charts import chart_documents, page_theme
+from fuseline.report.html.comparison import comparison
 from fuseline.report.html.documents import model_document, plan_document
 from fuseline.report.html.pack import script_json
 from fuseline.report.html.words import (
-    STRATEGY_COLUMNS,
+    RUNGS,
     chosen_plan,
     facts,
     keys_of,
     ledger_lines,
-    strategy_lines,
+    on_chip,
     tiles,
 )
 from fuseline.report.rows.report import ReportRows
@@ -65,8 +66,10 @@ def encode_html(rows: ReportRows) -> bytes:
         headlines=partition.headlines,
         tiles=tiles(partition.plan, rows.result),
         facts=facts(rows),
-        strategy_columns=STRATEGY_COLUMNS,
-        strategy_lines=strategy_lines(rows),
+        comparison=comparison(rows),
+        rungs=RUNGS,
+        on_chip=on_chip(rows),
+        has_time=partition.plan.roofline is not None,
         ledger_lines=ledger_lines(rows),
         assumptions=rows.assumptions,
         device=rows.device,

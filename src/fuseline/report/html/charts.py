@@ -14,14 +14,15 @@ def chart_documents(rows: ReportRows) -> list[dict[str, object]]:
 
     together: dict[str, object] = {"strategies": strategies(rows.result)}
     if rows.capacity is not None:
-        together["capacity"] = capacity(rows.capacity)
+        together["capacity"] = capacity(rows.capacity, rows.on_chip, device=rows.device_name)
+    model = rows.result.model.name
     return [
         together,
         *(
             {
-                "roofline": roofline(found.plan),
-                "icicle": icicle(found.plan, found.outline),
-                "bottlenecks": bottlenecks(found.plan),
+                "roofline": roofline(found.plan, model=model),
+                "icicle": icicle(found.plan, found.outline, model=model),
+                "bottlenecks": bottlenecks(found.plan, model=model),
             }
             for found in rows.partitions
         ),

@@ -12,7 +12,7 @@ from dataclasses import fields
 import msgspec
 
 from fuseline.report.html.pack import distinct, rows_of, sentences, steps
-from fuseline.report.html.words import Tile, missed_rest, tiles
+from fuseline.report.html.words import Tile, broken, judged_by, missed_rest, tiles
 from fuseline.report.rows import MemberRow, PlanRow, RefusalRow
 from fuseline.report.rows.ops import OpRow
 from fuseline.report.rows.outline import Piece
@@ -69,9 +69,11 @@ def plan_document(partition: PartitionRows, rows: ReportRows) -> dict[str, objec
         },
         "missed": msgspec.to_builtins(partition.missed.rows),
         "missed_rest": missed_rest(partition.missed),
-        "pattern_rows": msgspec.to_builtins(plan.patterns),
+        "pattern_rows": _patterns(partition, rows.ops),
         "refusals": _refusals(plan.refusals, ids),
         "rules": _rules(plan.refusals),
+        "judged_by": judged_by(plan),
+        "illegal_said": broken(plan) if plan.illegal_count else "",
         "illegal": {
             "group": [row.group for row in plan.illegal_groups],
             "rule": distinct(row.rule for row in plan.illegal_groups),
@@ -119,6 +121,19 @@ def _ops(ops: tuple[OpRow, ...]) -> dict[str, object]:
         "rows": rows_of(_OF_OP, figures),
         "shapes": list(shapes),
     }
+
+
+def _patterns(partition: PartitionRows, ops: tuple[OpRow, ...]) -> list[dict[str, object]]:
+    """The patterns, each with the compute ops of its first group: views move nothing."""
+    plan = partition.plan
+    firsts: dict[str, tuple[int, ...]] = {}
+    for member, inside in zip(plan.members, partition.ops, strict=True):
+        firsts.setdefault(member.pattern, inside)
+    return [
+        msgspec.to_builtins(row)
+        | {"compute_ops": sum(ops[op].is_compute for op in firsts[row.name])}
+        for row in plan.patterns
+    ]
 
 
 def _outline(root: Piece) -> dict[str, object]:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from fuseline.report.cells import NOTHING
+from fuseline.report.html.scales import scale_of_bytes, scale_of_flops, scale_of_seconds
 from fuseline.report.rows import PlanRow, Result
 from fuseline.report.rows.best import best_searched
 from fuseline.report.rows.device import RooflineRow
@@ -15,10 +16,7 @@ from fuseline.report.units import (
     at_least,
     count_of,
     fraction,
-    giga,
     intensity,
-    megabytes,
-    microseconds,
     percent,
 )
 
@@ -69,45 +67,72 @@ def facts(rows: ReportRows) -> tuple[tuple[str, str], ...]:
         ("dtype", model.dtype),
         ("batch", str(model.batch)),
         ("captured via", f"{model.via}, {model.mode} mode"),
-        ("device", f"{time.device}, launches '{time.launch}'" if time else "none named"),
+        ("device", f"{time.device}, {_launched(time)}" if time else "none named"),
         ("made by", f"fuseline {result.fuseline}, torch {result.torch}"),
     )
     return tuple((what, visible(text)) for what, text in found if text)
 
 
+def _launched(time: RooflineRow) -> str:
+    if time.launch == "eager":
+        return "launches one by one (eager)"
+    return (
+        "launches replayed as a graph" if time.launch == "graph" else f"launches by {time.launch}"
+    )
+
+
 def tiles(plan: PlanRow, result: Result) -> tuple[Tile, ...]:
     """The key figures of one plan."""
     unknown = plan.unknown_ops
+    moved, work = scale_of_bytes(plan.traffic_bytes), scale_of_flops(plan.flops)
     found = [
         Tile("launches", f"{plan.launches:,}", "", f"{plan.unfused_launches:,} unfused"),
         Tile(
             "memory traffic",
-            megabytes(plan.traffic_bytes),
-            "MB",
-            f"{megabytes(plan.unfused_traffic_bytes)} MB unfused",
+            moved.text(plan.traffic_bytes),
+            moved.unit,
+            f"{_bytes(plan.unfused_traffic_bytes)} unfused",
         ),
-        _gap(plan, result),
+        gap_tile(plan, result),
         Tile(
             "FLOPs",
-            at_least(giga(plan.flops), unknown),
-            "GFLOP",
-            f"{giga(plan.other_flops)} GFLOP of other work",
+            at_least(work.text(plan.flops), unknown),
+            work.unit,
+            f"{_flops(plan.other_flops)} of other work",
         ),
-        Tile("FLOP/byte", intensity(plan.arithmetic_intensity), "", _ridge(plan)),
+        Tile("FLOP/byte", _intensity(plan), "", _ridge(plan)),
     ]
     if plan.roofline is not None:
         found.append(_time(plan.roofline))
     if plan.memory is not None:
-        needed = megabytes(plan.memory.total_bytes)
-        found.append(Tile("device memory", needed, "MB", plan.memory.sentence))
+        needed = scale_of_bytes(plan.memory.total_bytes)
+        figure = needed.text(plan.memory.total_bytes)
+        found.append(Tile("device memory", figure, needed.unit, plan.memory.sentence))
     said = "left out of FLOPs and time" if unknown else "every op is counted"
     return (*found, Tile("unknown ops", f"{unknown:,}", "", said))
+
+
+def _bytes(value: int) -> str:
+    scale = scale_of_bytes(value)
+    return f"{scale.text(value)} {scale.unit}"
+
+
+def _flops(value: int) -> str:
+    scale = scale_of_flops(value)
+    return f"{scale.text(value)} {scale.unit}"
+
+
+def _intensity(plan: PlanRow) -> str:
+    """FLOPs are at least what is counted, so FLOPs a byte are too."""
+    figure = intensity(plan.arithmetic_intensity)
+    return f">= {figure}" if plan.unknown_ops else figure
 
 
 def _time(time: RooflineRow) -> Tile:
     """Seconds, and what they are: a bound by the device's peaks, or an estimate by its rates."""
     unrated = time.launches_without_vector_rate
-    said = f"{microseconds(time.summed_seconds)} µs kernel after kernel"
+    scale = scale_of_seconds(time.pipelined_seconds)
+    said = f"{scale.text(time.summed_seconds)} {scale.unit} one by one, launches in full"
     if unrated:
         said = f"{count_of(unrated, 'launch', 'es')} in part: no source gives the rate"
     elif time.rated:
@@ -115,7 +140,7 @@ def _time(time: RooflineRow) -> Tile:
     elif not time.overlapped:
         said = "kernel after kernel"
     label = "time, predicted" if time.rated else "time, at least"
-    return Tile(label, microseconds(time.pipelined_seconds), "µs", said)
+    return Tile(label, scale.text(time.pipelined_seconds), scale.unit, said)
 
 
 def missed_rest(missed: MissedRows) -> str:
@@ -132,8 +157,16 @@ def _ridge(plan: PlanRow) -> str:
     return f"ridge point {points}" if points else "FLOPs / bytes moved"
 
 
+def gap_tile(plan: PlanRow, result: Result) -> Tile:
+    """How far from the best known, and whether the comparison is of equals."""
+    tile = _gap(plan, result)
+    if not plan.illegal_count:
+        return tile
+    return replace(tile, note=f"{tile.note}; {broken(plan)}")
+
+
 def _gap(plan: PlanRow, result: Result) -> Tile:
-    """How far from the best known: by a proof, or a search beside it; else from the least."""
+    """By a proof, or a search beside it; else from the least that any must move."""
     label = "gap to optimal"
     proof = plan.proof
     if proof is not None and proof.gap is not None:
@@ -145,53 +178,62 @@ def _gap(plan: PlanRow, result: Result) -> Tile:
         above = plan.traffic_bytes - best.traffic_bytes
         sign = "+" if above >= 0 else "-"
         share = percent(abs(above), best.traffic_bytes)
-        beside = f"of {megabytes(best.traffic_bytes)} MB, {best.label}"
+        beside = f"of {_bytes(best.traffic_bytes)}, {best.label}"
         proven = best.proof is not None and best.proof.is_optimal
         return Tile(label if proven else "above the best found", f"{sign}{share}", "", beside)
     least = result.graph.compulsory_bytes
     share = f"+{percent(plan.traffic_bytes - least, least)}" if least else NOTHING
-    return Tile("above the compulsory", share, "", f"of {megabytes(least)} MB")
+    return Tile("above the compulsory", share, "", f"of {_bytes(least)}")
 
 
-STRATEGY_COLUMNS = (
-    "groups", "launches", "MB moved", "MB saved", "GFLOP", "FLOP/byte", "bound MB", "µs", "gap",
-    "notes",
-)  # fmt: skip
-"""Of the strategies compared, after the name."""
+def judged_by(plan: PlanRow) -> str:
+    """The rules that say whether a group is a kernel: those it was searched under, else T."""
+    return plan.proof.rules if plan.proof is not None else "T"
 
 
-def strategy_lines(rows: ReportRows) -> tuple[Line, ...]:
-    """The strategies compared, a line each."""
-    return tuple(_strategy(partition.plan, rows.result) for partition in rows.partitions)
+def broken(plan: PlanRow) -> str:
+    """How many groups are no kernel, and by whose rules."""
+    count = plan.illegal_count or 0
+    are = "is" if count == 1 else "are"
+    return f"{count_of(count, 'group')} {are} no kernel under rules {judged_by(plan)}"
 
 
-def _strategy(plan: PlanRow, result: Result) -> Line:
-    notes = []
-    if plan.kind == "cover":
-        notes.append("a cover: ops may be in several kernels")
-    if plan.illegal_groups:
-        count = plan.illegal_count
-        notes.append(f"{count} groups break a rule")
-    if plan.extra_launches:
-        notes.append(f"{plan.extra_launches} kernels besides the groups")
-    if plan.proof is not None:
-        of = "" if plan.proof.objective == "bytes" else f" in {plan.proof.objective}"
-        proven = "proven optimal" if plan.proof.is_optimal else "not proven optimal"
-        notes.append(f"{proven}{of}")
-    bound = plan.lower_bound_bytes
-    time = plan.roofline
-    cells = (
-        f"{plan.groups:,}",
-        f"{plan.launches:,}",
-        megabytes(plan.traffic_bytes),
-        megabytes(plan.saved_bytes),
-        at_least(giga(plan.flops), plan.unknown_ops),
-        intensity(plan.arithmetic_intensity),
-        megabytes(bound) if bound is not None else NOTHING,
-        microseconds(time.summed_seconds) if time else NOTHING,
-        _gap(plan, result).value,
-    )
-    return Line(plan.label, cells, "; ".join(notes))
+RUNGS = (
+    ("R0", "one op"),
+    (
+        "A",
+        (
+            "a contraction with an elementwise epilogue of its own domain; or one loop over one "
+            "domain, with reductions of the same rows; copies stream"
+        ),
+    ),
+    (
+        "B",
+        (
+            "also what feeds a contraction elementwise or row by row and goes nowhere else, and a "
+            "row reduction after it"
+        ),
+    ),
+    ("T", "also an attention in steps: scores, mask, softmax, values"),
+    ("M", "also any acyclic group whose working set fits the on-chip memory"),
+)
+"""What one kernel may hold under each rung of the rules; a rung allows all that those before do."""
+
+_ON_CHIP = (
+    ("on_chip.cores", "{} cores"),
+    ("on_chip.registers_nbytes_per_core", "{} of registers a core"),
+    ("on_chip.shared_nbytes_per_core", "{} of L1 and shared memory a core"),
+    ("on_chip.scratchpad_nbytes", "{} of scratchpad"),
+    ("cache.capacity_nbytes", "{} of last-level cache"),
+)
+
+
+def on_chip(rows: ReportRows) -> str:
+    """What the device has on chip, to hold beside what a kernel would need; empty if unknown."""
+    time = rows.result.plans[0].roofline
+    known = {figure.name: figure.value for figure in rows.device}
+    parts = [form.format(known[name]) for name, form in _ON_CHIP if name in known]
+    return f"On chip {time.device} has {', '.join(parts)}." if time and parts else ""
 
 
 def ledger_lines(rows: ReportRows) -> tuple[Line, ...]:
@@ -205,7 +247,7 @@ def ledger_lines(rows: ReportRows) -> tuple[Line, ...]:
         Line("compute ops", (f"{graph.compute_ops:,}",), "read or write device memory"),
         Line("views", (f"{graph.views:,}",), "no bytes, no launch"),
         Line("control ops", (f"{graph.control_ops:,}",), "on the host, in no launch"),
-        Line("unknown ops", (f"{unknown:,}",), "no formula knows their FLOPs; listed below"),
+        Line("unknown ops", (f"{unknown:,}",), "no formula knows their FLOPs; listed beside"),
         Line("FLOPs", (at_least(f"{graph.flops:,}", unknown),), "of contractions and attention"),
         Line(
             "FLOPs, masks heeded",

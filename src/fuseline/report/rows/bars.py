@@ -13,7 +13,9 @@ BESIDES = "besides"
 
 @dataclass(frozen=True, slots=True)
 class BarRow:
-    """One strategy: `place` is its plan's in the result."""
+    """One strategy: `place` is its plan's in the result. `illegal` counts the groups that break a
+    rule; of a cover, which is judged by none, it is None.
+    """
 
     place: int
     label: str
@@ -22,6 +24,12 @@ class BarRow:
     seconds: float | None
     is_cover: bool
     is_least: bool  # of the partitions
+    illegal: int | None
+
+    @property
+    def is_bound(self) -> bool:
+        """Whether what is certified of legal partitions holds for it."""
+        return self.illegal == 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,6 +62,7 @@ def strategy_bars(result: Result) -> StrategyBars:
             plan.seconds,
             plan.kind == "cover",
             plan.kind == "partition" and plan.traffic_bytes == least,
+            plan.illegal_count,
         )
         for place, plan in enumerate(result.plans)
     )

@@ -7,10 +7,18 @@ from dataclasses import dataclass
 
 from fuseline.fusion.optimal.curve import SHARE, Knee, Point, find_knee
 from fuseline.graph import Graph
+from fuseline.hardware import Device
 from fuseline.report.units import percent
 
 SCHEMA = "fuseline.capacity/1"
-_UNITS = (("GB", 1 << 30), ("MB", 1 << 20), ("KB", 1 << 10))
+UNITS = (("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10))
+"""Of on-chip memory."""
+
+_MEMORIES = (
+    ("L1 of a core", "on_chip", "shared_nbytes_per_core"),
+    ("scratchpad", "on_chip", "scratchpad_nbytes"),
+    ("last cache", "cache", "capacity_nbytes"),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,6 +64,34 @@ class CapacityRows:
     knee: KneeRow | None
 
 
+@dataclass(frozen=True, slots=True)
+class OnChipRow:
+    """A memory that a device has on chip, by its name, to hold a curve against."""
+
+    name: str
+    bytes: int
+
+
+def on_chip_rows(device: Device) -> tuple[OnChipRow, ...]:
+    """On-chip memories whose size a source gives, the smallest first.
+
+    >>> from fuseline.hardware import load_device
+    >>> [(row.name, size_text(row.bytes)) for row in on_chip_rows(load_device("h100-sxm"))]
+    [('L1 of a core', '256 KiB'), ('L1 of all 132 cores', '33 MiB'), ('last cache', '50 MiB')]
+    """
+    cores = device.find("on_chip", "cores")
+    found = [
+        OnChipRow(name, int(figure.value))
+        for name, table, key in _MEMORIES
+        if (figure := device.find(table, key)) is not None
+    ]
+    each = device.find("on_chip", "shared_nbytes_per_core")
+    if each is not None and cores is not None and cores.value > 1:
+        name = f"L1 of all {cores.value:,.0f} cores"
+        found.append(OnChipRow(name, int(each.value * cores.value)))
+    return tuple(sorted(found, key=lambda row: (row.bytes, row.name)))
+
+
 def capacity_rows(
     graph: Graph, points: Sequence[Point], base: tuple[int, int], rules: str, version: str
 ) -> CapacityRows:
@@ -83,21 +119,26 @@ def _knee_row(knee: Knee) -> KneeRow:
 def _knee_sentence(knee: Knee) -> str:
     first, found, last = knee.first, knee.knee, knee.last
     saved = percent(first.nbytes - found.nbytes, first.nbytes)
-    said = f"{size_text(found.on_chip)} of on-chip memory saves {saved} of the traffic"
-    said += f" that {size_text(first.on_chip)} leaves"
+    less = f"moves {saved} fewer bytes than with {size_text(first.on_chip)}"
     if found is last:
-        return f"{said}, and nothing smaller saves {SHARE:.0%} of that"
+        return (
+            f"With {size_text(found.on_chip)} on chip, the last size tried, the model {less}; no "
+            f"smaller size saves {SHARE:.0%} of that, and a larger one may save more"
+        )
     more = percent(found.nbytes - last.nbytes, first.nbytes)
-    return f"{said}; {size_text(last.on_chip - found.on_chip)} more saves only another {more}"
+    return (
+        f"With {size_text(found.on_chip)} on chip the model {less}; "
+        f"{size_text(last.on_chip)} would save only another {more}"
+    )
 
 
 def size_text(nbytes: int) -> str:
-    """On-chip memory in binary units, as `--on-chip` takes it.
+    """On-chip memory in binary units, which `--on-chip` takes too.
 
     >>> size_text(65536), size_text(3 << 19), size_text(1000)
-    ('64 KB', '1.5 MB', '1000 B')
+    ('64 KiB', '1.5 MiB', '1000 B')
     """
-    for unit, size in _UNITS:
+    for unit, size in UNITS:
         if nbytes >= size:
             return f"{nbytes / size:.6g} {unit}"
     return f"{nbytes} B"

@@ -1,7 +1,5 @@
 """What follows from ways laid side by side: what varies, in which order, which is best, and beside
 which one each is put.
-
-"One graph" means one model row and one graph row: what two captures of it cannot differ in.
 """
 
 from __future__ import annotations
@@ -10,6 +8,7 @@ from collections import defaultdict
 from collections.abc import Callable, Hashable, Sequence
 
 from fuseline.errors import InputError, did_you_mean
+from fuseline.report.rows.rounding import alike, exceeds
 from fuseline.report.rows.table import Value
 from fuseline.report.rows.ways import DIMENSIONS, FIGURES, Better, Dimension, Figure, Scope, Way
 
@@ -99,9 +98,10 @@ def _blocks(ways: Sequence[Way], key: Callable[[Way], Hashable]) -> dict[Hashabl
 def best(ways: Sequence[Way], figure: Figure) -> frozenset[int]:
     """Places of the ways that are best by a figure among those it may be compared in.
 
-    All equals are named; none where all are equal, where there is nothing to compare with, or
-    where no way is sound. A figure that may be compared more widely than traffic (a ratio) is
-    judged only where there is more to compare: in one model it would say what traffic says.
+    All equals are named, those too that differ by what floats round; none where all are equal,
+    where there is nothing to compare with, or where no way is sound. A figure that may be compared
+    more widely than traffic (a ratio) is judged only where there is more to compare: in one model
+    it would say what traffic says.
     """
     wider = figure.scope is not Scope.TASK
     if figure.better is Better.NEITHER or (
@@ -114,9 +114,9 @@ def best(ways: Sequence[Way], figure: Figure) -> frozenset[int]:
         numbers = {place: figure.number(ways[place]) for place in block}
         known = {place: number for place, number in numbers.items() if number is not None}
         sound = {place: number for place, number in known.items() if ways[place].is_sound}
-        if len(set(known.values())) > 1 and sound:
+        if sound and exceeds(max(known.values()), min(known.values())):
             least = pick(sound.values())
-            found.update(place for place, number in sound.items() if number == least)
+            found.update(place for place, number in sound.items() if alike(number, least))
     return frozenset(found)
 
 
@@ -138,14 +138,23 @@ def baselines(ways: Sequence[Way], against: str | None) -> tuple[int, ...]:
             return (0,) * len(ways)
         return tuple(blocks[Scope.TASK.key(way)][0] for way in ways)
     if against.isdecimal():
-        number = int(against)
-        if not 1 <= number <= len(ways):
-            raise InputError(f"no way has the number {number}: there are {len(ways)}")
-        return (number - 1,) * len(ways)
+        return (check_number(against, len(ways)) - 1,) * len(ways)
     held, own = _holding(ways, against)
     return tuple(
         max(held, key=lambda place: (_likeness(ways[place], way, own), -place)) for way in ways
     )
+
+
+def check_number(text: str, ways: int) -> int:
+    """The number of a way among so many, counted from 1. Raises `InputError` where it is none."""
+    number = int(text) if len(text) < _DIGITS else 0
+    if not 1 <= number <= ways:
+        raise InputError(f"no way has the number {text}: there are {ways}")
+    return number
+
+
+_DIGITS = 10
+"""Of numbers that are read: nobody compares so many ways."""
 
 
 def _holding(ways: Sequence[Way], against: str) -> tuple[list[int], Dimension]:
@@ -191,7 +200,7 @@ def uneven_flops(ways: Sequence[Way]) -> tuple[str, ...]:
     Covers, which compute some ops twice, are exempt.
     """
     found = []
-    for block in _blocks(ways, lambda way: (way.model, way.graph)).values():
+    for block in _blocks(ways, lambda way: way.captured).values():
         flops = {ways[place].plan.label: ways[place].plan.flops
                  for place in block if ways[place].plan.kind == "partition"}  # fmt: skip
         if len(set(flops.values())) > 1:

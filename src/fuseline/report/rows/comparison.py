@@ -1,9 +1,9 @@
 """Ways to run models, side by side: what varies, what they come to, and what is better.
 
 Figures of two ways are put as better or worse only where that says something. Sizes and times are
-compared within one model on the same inputs, whatever the strategy, device or dtype; ratios
-(fusion efficiency, memory reduction, arithmetic intensity) across models too; nothing across
-frontends, which do not see the same ops.
+compared within one model on the same inputs, whatever the strategy, device or dtype; seconds of one
+sample at any batch; ratios (fusion efficiency, memory reduction, arithmetic intensity) across
+models too; nothing across frontends, which do not see the same ops.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from fuseline.errors import InputError, did_you_mean
+from fuseline.report.rows.best import best_searched
 from fuseline.report.rows.comparing import (
     UNSORTED,
     baselines,
@@ -39,7 +40,7 @@ _RATIOS = ("fusion_efficiency", "memory_reduction", "arithmetic_intensity")
 WAY = Column("way", Measure.COUNT, "its number, in the order asked for")
 BEST = Column("best", Measure.TEXT, "figures in which no other way is better")
 AGAINST = Column("against", Measure.COUNT, "the way that changes are counted from")
-OVER_OPTIMAL = Column("over_optimal", Measure.FRACTION, "traffic above the least of an optimum")
+OVER_OPTIMAL = Column("over_optimal", Measure.FRACTION, "traffic above the least of a search")
 
 
 def _change_columns() -> tuple[Column, ...]:
@@ -266,18 +267,13 @@ class _Cells:
 
 
 def _over_optimal(ways: Sequence[Way]) -> list[Value]:
-    """Traffic above the least that an `optimal` way of the same graph has; None where there is no
-    such way, or where it is no bound: for illegal groups and covers.
+    """Traffic above the least that a search for bytes found for the same graph; None where there is
+    no such way, or where that is no bound: for illegal groups and covers.
     """
     found: list[Value] = []
     for way in ways:
-        graph = (way.model, way.graph)
-        optima = [
-            other.plan.traffic_bytes
-            for other in ways
-            if other.plan.strategy == "optimal" and (other.model, other.graph) == graph
-        ]
+        optimum = best_searched(other.plan for other in ways if other.captured == way.captured)
         judged = way.plan.kind == "partition" and not way.plan.illegal_groups
-        least = min(optima, default=0)
+        least = optimum.traffic_bytes if optimum else 0
         found.append(way.plan.traffic_bytes / least - 1 if least and judged else None)
     return found

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from fuseline.report.rows.comparing import UNSORTED, figure_named
+from fuseline.report.rows.comparing import UNSORTED, figure_named, varying
+from fuseline.report.rows.data import GraphRow, ModelRow
 from fuseline.report.rows.table import Value
 from fuseline.report.rows.ways import DIMENSIONS, Dimension, Scope, Way
 from fuseline.report.units import count_of
@@ -48,7 +49,9 @@ def _common(ways: Sequence[Way]) -> Iterator[str]:
 
 
 def _text(value: Value) -> str:
-    return f"{value:,}" if isinstance(value, int) and not isinstance(value, bool) else str(value)
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return f"{value:,}" if isinstance(value, int) else str(value)
 
 
 def _following(ways: Sequence[Way], dimension: Dimension) -> Iterator[str]:
@@ -58,7 +61,7 @@ def _following(ways: Sequence[Way], dimension: Dimension) -> Iterator[str]:
     found: dict[Value, list[str]] = {}
     for way in ways:
         value = dimension.of(way)
-        whose = way.plan.strategy if dimension.name in _OF_STRATEGY else way.model.name
+        whose = _whose(way, dimension)
         if value is not None and whose not in found.setdefault(value, []):
             found[value].append(whose)
     if len({dimension.of(way) for way in ways}) > 1:
@@ -66,7 +69,16 @@ def _following(ways: Sequence[Way], dimension: Dimension) -> Iterator[str]:
         yield f"{dimension.name}: {_listed(each, '; ')}"
 
 
-_OF_STRATEGY = ("rules", "on_chip_bytes")
+def _whose(way: Way, dimension: Dimension) -> str:
+    """What a dimension follows from."""
+    if dimension.name == "tf32":
+        return way.plan.device or ""
+    return way.plan.strategy if dimension.name in _OF_STRATEGY else way.model.name
+
+
+_OF_STRATEGY = ("rules", "objective", "on_chip_bytes")
+_OF_PLAN = ("strategy", "device", "launch", "tf32", *_OF_STRATEGY)
+"""Dimensions in which ways of one graph differ."""
 
 
 def _listed(words: Sequence[str], between: str = ", ") -> str:
@@ -109,11 +121,18 @@ def _marks(ways: Sequence[Way], marked: Sequence[str]) -> Iterator[str]:
 
 def _doubts(ways: Sequence[Way]) -> Iterator[str]:
     """What totals leave out, and plans that are no partitions or not proven."""
-    for target, count in _unknown(ways).items():
-        yield f"{target}: FLOPs and seconds leave out {count_of(count, 'op')} that no formula knows"
-    hidden = {way.model.name: way.graph.hidden_bytes for way in ways if way.graph.hidden_bytes}
-    if hidden:
-        each = [f"{name} {nbytes:,} bytes" for name, nbytes in hidden.items()]
+    names = graph_names(ways)
+    for (_, graph), name in names.items():
+        count = sum(row.count for row in graph.unknown_ops)
+        if count:
+            ops = count_of(count, "op")
+            yield f"{name}: FLOPs and seconds leave out {ops} that no formula knows"
+    each = [
+        f"{name} {graph.hidden_bytes:,} bytes"
+        for (_, graph), name in names.items()
+        if graph.hidden_bytes
+    ]
+    if each:
         yield (
             "Attention is one op at module level: what moves inside is in no figure, at least "
             f"{_listed(each)}"
@@ -122,10 +141,10 @@ def _doubts(ways: Sequence[Way]) -> Iterator[str]:
     for strategy in covers:
         yield (
             f"{strategy} is a cover: an op may be in several kernels, so that no partition's bound "
-            "holds for it, and its groups are not judged"
+            "holds for it, and neither its groups nor its memory are judged"
         )
     unproven = dict.fromkeys(
-        f"{way.label}: {way.plan.proof.sentence}"
+        f"{_label(way, names)}: {way.plan.proof.sentence}"
         for way in ways
         if way.plan.proof and not way.plan.proof.is_optimal
     )
@@ -138,13 +157,26 @@ def _doubts(ways: Sequence[Way]) -> Iterator[str]:
     yield from rates
 
 
-def _unknown(ways: Sequence[Way]) -> dict[str, int]:
-    """Unknown ops by model."""
-    return {
-        way.model.name: sum(row.count for row in way.graph.unknown_ops)
-        for way in ways
-        if way.graph.unknown_ops
-    }
+def graph_names(ways: Sequence[Way]) -> dict[tuple[ModelRow, GraphRow], str]:
+    """A name for each graph: the model's, and what tells it from others of that model."""
+    places: dict[tuple[ModelRow, GraphRow], int] = {}
+    for place, way in enumerate(ways):
+        places.setdefault(way.captured, place)
+    names = {}
+    for key, place in places.items():
+        alike = [ways[other] for (model, _), other in places.items() if model.name == key[0].name]
+        told = [each for each in varying(alike) if each.name not in _OF_PLAN]
+        words = [f"{each.name} {_text(each.of(ways[place]))}" for each in told]
+        if any(all(each.of(other) == each.of(ways[place]) for each in told)
+               for other in alike if other is not ways[place]):  # fmt: skip
+            words.append(f"way {place + 1}")
+        names[key] = ", ".join((key[0].name, *words))
+    return names
+
+
+def _label(way: Way, names: dict[tuple[ModelRow, GraphRow], str]) -> str:
+    """A way in a few words: its graph, its strategy with the rules, its device."""
+    return ", ".join(filter(None, (names[way.captured], way.plan.label, way.plan.device)))
 
 
 def _chosen(ways: Sequence[Way]) -> Iterator[str]:

@@ -62,13 +62,15 @@ class Box:
 class Frame:
     """A module drawn around what is in it, or `count` copies of which one is drawn.
 
-    The totals are of one copy.
+    The totals are of one copy. `handed_bytes` are distinct bytes that a copy leaves for the next,
+    the most of any: no arrow shows them.
     """
 
     name: str
     count: int
     children: tuple[Frame | Box, ...]
     totals: Totals
+    handed_bytes: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,11 +122,11 @@ def picture(graph: Graph, plan: Plan, row: PlanRow, max_nodes: int | None = MAX_
     if max_nodes is not None and max_nodes < 1:
         raise InputError(f"a picture has at least one box, not {max_nodes}")
     tree = _Drawn(((outline(row.members), ()),), 0)
-    boxes = max_nodes
+    boxes, handed = max_nodes, _handed(graph, plan, tree)
     while True:
         if boxes is not None:
             _close(tree, boxes)
-        maker = _Maker(graph, plan, row.members)
+        maker = _Maker(graph, plan, row.members, handed)
         root = maker.frame(tree, "")
         arrows = _arrows(graph, plan, maker)
         if max_nodes is None or len(arrows) <= max(_ARROWS * len(maker.boxes), _FEW_ARROWS):
@@ -222,8 +224,11 @@ def _span(pieces: Sequence[Piece]) -> _Drawn:
 class _Maker:
     """Makes boxes and frames, and keeps which groups each box stands for in which copy."""
 
-    def __init__(self, graph: Graph, plan: Plan, members: Sequence[MemberRow]) -> None:
+    def __init__(
+        self, graph: Graph, plan: Plan, members: Sequence[MemberRow], handed: dict[int, int]
+    ) -> None:
         self.graph = graph
+        self.handed = handed
         self.groups = {group.id: group for group in plan.groups}
         self.members = {member.group: member for member in members}
         self.boxes: list[Box] = []
@@ -245,6 +250,7 @@ class _Maker:
                 for child in drawn.children
             ),
             totals=self.totals(groups_in(copy)),
+            handed_bytes=self.handed.get(id(drawn), 0),
         )
 
     def box(self, drawn: _Drawn, path: str) -> Box:
@@ -305,10 +311,7 @@ def _arrows(graph: Graph, plan: Plan, maker: _Maker) -> tuple[Arrow, ...]:
         for box, places in zip(maker.boxes, maker.places, strict=True)
         for place, copy in zip(places, box.copies, strict=True)
     ]
-    owned = {group for _, _, copy in copies for group in copy}
-    joined = [[maker.groups[group] for group in copy] for _, _, copy in copies]
-    joined += [[group] for group in plan.groups if group.id not in owned]  # none of them launched
-    whole = replace(plan, groups=tuple(_join(number, each) for number, each in enumerate(joined)))
+    whole = _together(plan, [copy for _, _, copy in copies])
     found: dict[tuple[int, int], int] = defaultdict(int)
     for edge in edge_rows(graph, whole):
         if max(edge.source, edge.target) >= len(copies):
@@ -328,6 +331,42 @@ def _is_other_copy(here: _Place, there: _Place) -> bool:
         if copy != its_copy:
             return True
     return False
+
+
+def _handed(graph: Graph, plan: Plan, tree: _Drawn) -> dict[int, int]:
+    """Repeat, by its `id` -> the most bytes that any of its copies leaves for the next.
+
+    Repeats inside as many others are asked about together: they have no group in common.
+    """
+    levels: dict[int, list[_Drawn]] = defaultdict(list)
+    for node in tree.walk():
+        if node.piece.kind == "repeat":
+            levels[len(node.twins[0][1])].append(node)
+    most: dict[int, int] = defaultdict(int)
+    for repeats in levels.values():
+        copies = [
+            (id(node), twin, number, groups_in(copy))
+            for node in repeats
+            for twin, (piece, _) in enumerate(node.twins)
+            for number, copy in enumerate(piece.children)
+        ]
+        for edge in edge_rows(graph, _together(plan, [copy[3] for copy in copies])):
+            if 0 <= edge.source < len(copies) and 0 <= edge.target < len(copies):
+                node, twin, number, _ = copies[edge.source]
+                if copies[edge.target][:3] == (node, twin, number + 1):
+                    most[node] = max(most[node], edge.bytes)
+    return most
+
+
+def _together(plan: Plan, parts: Sequence[Sequence[int]]) -> Plan:
+    """The plan with the groups of each part as one, numbered in the order of `parts`; then the
+    others.
+    """
+    groups = {group.id: group for group in plan.groups}
+    owned = {group for part in parts for group in part}
+    joined = [[groups[group] for group in part] for part in parts]
+    joined += [[group] for group in plan.groups if group.id not in owned]
+    return replace(plan, groups=tuple(_join(number, each) for number, each in enumerate(joined)))
 
 
 def _join(number: int, groups: Sequence[Group]) -> Group:

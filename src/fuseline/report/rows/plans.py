@@ -136,8 +136,8 @@ def plan_row(graph: Graph, plan: Plan, price: PlanCost, target: Target | None = 
                 group,
                 group_cost,
                 costliest,
-                time.groups[place] if time else None,
-                broken.get(group.id, ""),
+                time=time.groups[place] if time else None,
+                illegal=broken.get(group.id, ""),
             )
             for place, (group, group_cost) in enumerate(zip(plan.groups, price.groups, strict=True))
         ),
@@ -224,6 +224,7 @@ def _member(
     group: Group,
     price: GroupCost,
     costliest: dict[int, Refusal],
+    *,
     time: GroupTime | None,
     illegal: str,
 ) -> MemberRow:

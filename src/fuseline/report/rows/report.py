@@ -12,7 +12,12 @@ from fuseline.graph import Graph
 from fuseline.hardware import Device
 from fuseline.hardware.rows import figure_line
 from fuseline.plan import Plan
-from fuseline.report.rows.capacity import CapacityRows, capacity_rows
+from fuseline.report.rows.capacity import (
+    CapacityRows,
+    OnChipRow,
+    capacity_rows,
+    on_chip_rows,
+)
 from fuseline.report.rows.data import PlanRow, Result, Target
 from fuseline.report.rows.edges import EdgeRow, edge_rows
 from fuseline.report.rows.missed import MissedRows, missed_rows
@@ -22,7 +27,7 @@ from fuseline.report.rows.plans import rows
 from fuseline.report.rows.words import assumptions, headlines
 
 CAPACITIES = tuple(1 << power for power in range(16, 27))
-"""On-chip memory that the capacity curve is drawn for: 64 KB to 64 MB, doubled each time."""
+"""On-chip memory that the capacity curve is drawn for: 64 KiB to 64 MiB, doubled each time."""
 
 
 def _silent(_stage: str, _count: int) -> None:
@@ -65,6 +70,12 @@ class ReportRows:
     capacity: CapacityRows | None
     assumptions: tuple[str, ...]
     device: tuple[FigureRow, ...]
+    on_chip: tuple[OnChipRow, ...]
+
+    @property
+    def device_name(self) -> str:
+        """The device that plans are timed on; empty without one."""
+        return self.result.plans[0].device or ""
 
 
 def report_rows(
@@ -95,6 +106,7 @@ def report_rows(
         capacity=_capacity(graph, capacity_seconds, version, progress),
         assumptions=assumptions(result, target),
         device=_figures(target.device) if target else (),
+        on_chip=on_chip_rows(target.device) if target else (),
     )
 
 

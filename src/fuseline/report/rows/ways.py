@@ -13,14 +13,15 @@ from math import isfinite
 
 from fuseline.report.rows.data import GraphRow, ModelRow, PlanRow
 from fuseline.report.rows.device import MemoryRow
+from fuseline.report.rows.rounding import change_of
 from fuseline.report.rows.table import Column, Measure, Value
 
 
 @dataclass(frozen=True, slots=True)
 class Way:
     """One row of a comparison. `asked` is the word that named the model; `memory` is told without
-    a device too, but not of a cover; `plan` keeps its totals, its groups and refusals may be left
-    out.
+    a device too, but not of a cover; `capacity_bytes` is that of the device. `plan` keeps its
+    totals, its groups and refusals may be left out.
     """
 
     asked: str
@@ -28,6 +29,22 @@ class Way:
     graph: GraphRow
     plan: PlanRow
     memory: MemoryRow | None = None
+    capacity_bytes: int | None = None
+
+    @property
+    def captured(self) -> tuple[ModelRow, GraphRow]:
+        """Equal for ways of one graph, as far as rows tell: what two captures cannot differ in."""
+        return self.model, self.graph
+
+    @property
+    def fits(self) -> bool | None:
+        """Whether the device's memory holds it. Of a cover only what its parameters alone decide is
+        known.
+        """
+        if self.memory is not None:
+            return self.memory.fits
+        room = self.capacity_bytes
+        return False if room is not None and self.graph.parameter_bytes > room else None
 
     @property
     def label(self) -> str:
@@ -39,8 +56,7 @@ class Way:
         """Whether it may be called the best: every group is a kernel that its rules allow (those of
         a cover are not judged), and the device's memory holds it where that is known.
         """
-        fits = self.memory is None or self.memory.fits is not False
-        return fits and not self.plan.illegal_groups
+        return self.fits is not False and not self.plan.illegal_groups
 
 
 # --- what a way is --------------------------------------------------------------------------
@@ -49,7 +65,7 @@ class Way:
 @dataclass(frozen=True, slots=True)
 class Dimension:
     """In what ways may differ. One that `follows` is shown only where the others do not tell it:
-    what follows from the model (its inputs) or the strategy (its rules).
+    what follows from the model (its inputs), the strategy (its rules) or the device.
     """
 
     column: Column
@@ -77,6 +93,19 @@ def _dimension(
     return Dimension(Column(name, measure, meaning), of, follows)
 
 
+def _tf32(plan: PlanRow) -> bool | None:
+    """What was decided of float32, by the units that its contractions were priced at; None where
+    there are none, or nothing to decide.
+    """
+    for peak in plan.roofline.peaks if plan.roofline else ():
+        if peak.dtype == "float32" and (peak.how.startswith("tfloat32 ") or _NO_TF32 in peak.how):
+            return _NO_TF32 not in peak.how
+    return None
+
+
+_NO_TF32 = "tf32 is not allowed"
+"""How a device says that it could, and was not to."""
+
 _TEXT, _COUNT, _BYTES = Measure.TEXT, Measure.COUNT, Measure.BYTES
 
 DIMENSIONS: tuple[Dimension, ...] = (
@@ -93,7 +122,21 @@ DIMENSIONS: tuple[Dimension, ...] = (
         "kernels launched one by one (eager), or replayed as a graph",
         lambda way: way.plan.roofline.launch if way.plan.roofline else None,
     ),
+    _dimension(
+        "tf32",
+        Measure.YES,
+        "whether float32 contractions run as tfloat32, where the device can",
+        lambda way: _tf32(way.plan),
+        follows=True,
+    ),
     _dimension("rules", _TEXT, "rule set or rule file", lambda way: way.plan.rules, follows=True),
+    _dimension(
+        "objective",
+        _TEXT,
+        "what a search made least",
+        lambda way: way.plan.proof.objective if way.plan.proof else None,
+        follows=True,
+    ),
     _dimension(
         "on_chip_bytes",
         _BYTES,
@@ -125,7 +168,7 @@ class Scope(Enum):
     """
 
     TASK = "one model on the same inputs"
-    MODEL = "one model"
+    SAMPLE = "one model on samples of one size"
     VIA = "all models"
 
     def key(self, way: Way) -> Hashable:
@@ -135,10 +178,23 @@ class Scope(Enum):
             case Scope.TASK:
                 one = (model.name, model.source, model.mode, model.batch, model.input_shapes)
                 return (model.via, *one)
-            case Scope.MODEL:
-                return (model.via, model.name, model.source, model.mode)
+            case Scope.SAMPLE:
+                one = (model.name, model.source, model.mode, _sample_shapes(model))
+                return (model.via, *one)
             case _:
                 return (model.via,)
+
+
+def _sample_shapes(model: ModelRow) -> tuple[tuple[int, ...], ...]:
+    """Shapes of the inputs for a batch of one: images of another size, longer sequences and more
+    cached tokens are other work.
+    """
+    return tuple(
+        (shape[0] // model.batch, *shape[1:])
+        if shape and model.batch and shape[0] % model.batch == 0
+        else shape
+        for shape in model.input_shapes
+    )
 
 
 class Better(Enum):
@@ -176,11 +232,13 @@ class Figure:
         return value
 
     def change(self, way: Way, base: Way) -> float | int | None:
-        """Its value less that of `base`; None where the two may not be compared."""
+        """Its value less that of `base`; None where the two may not be compared, and nothing where
+        floats only round.
+        """
         value, before = self.number(way), self.number(base)
         if value is None or before is None or self.scope.key(way) != self.scope.key(base):
             return None
-        return value - before
+        return change_of(value, before)
 
 
 # --- what a way comes to --------------------------------------------------------------------
@@ -259,7 +317,7 @@ FIGURES: tuple[Figure, ...] = (
     _figure("pipelined_seconds", _SECONDS, "launches hidden where they can be",
             lambda way: way.plan.roofline.pipelined_seconds if way.plan.roofline else None, _LESS),
     _figure("seconds_per_sample", _SECONDS, "pipelined_seconds / batch", _per_sample, _LESS,
-            Scope.MODEL),
+            Scope.SAMPLE),
     _figure("attained_fraction", _PART, "of the peak of contractions",
             lambda way: way.plan.roofline.attained_fraction if way.plan.roofline else None),
     _figure("parameter_bytes", _BYTES, "parameters, buffers and constants read",
@@ -269,7 +327,7 @@ FIGURES: tuple[Figure, ...] = (
     _figure("memory_bytes", _BYTES, "parameters, inputs and that peak",
             lambda way: way.memory.total_bytes if way.memory else None, _LESS),
     _figure("fits", Measure.YES, "whether the device's memory holds it",
-            lambda way: way.memory.fits if way.memory else None),
+            lambda way: way.fits),
     _figure("compulsory_bytes", _BYTES, "the least that any partition moves",
             lambda way: way.graph.compulsory_bytes),
     _figure("lower_bound_bytes", _BYTES, "proven: no plan legal under its rules moves less",
@@ -277,7 +335,7 @@ FIGURES: tuple[Figure, ...] = (
     _figure("gap", _PART, "how far above its proven bound it may be",
             lambda way: way.plan.proof.gap if way.plan.proof else None),
     _figure("illegal_groups", _COUNT, "groups that are no kernel under its rules (or T)",
-            lambda way: _broken(way.plan)),
+            lambda way: way.plan.illegal_count),
     _figure("extra_launches", _COUNT, "of them kernels that compute no op of the model",
             lambda way: way.plan.extra_launches),
     _figure("unknown_ops", _COUNT, "ops whose FLOPs no formula knows, left out of flops",
@@ -285,8 +343,3 @@ FIGURES: tuple[Figure, ...] = (
 )
 # fmt: on
 """In the order they are shown."""
-
-
-def _broken(plan: PlanRow) -> int | None:
-    """Illegal groups; of a cover it is not told."""
-    return None if plan.kind == "cover" else len({row.group for row in plan.illegal_groups})

@@ -71,6 +71,6 @@ def sentences(rows: CapacityRows) -> list[str]:
         ]
     said.append(
         "Optimal: no partition moves fewer bytes under these rules, whole tensors counted, no op "
-        "computed twice. KB and MB on chip are 2^10 and 2^20 bytes; MB moved are 10^6."
+        "computed twice. KiB and MiB are 2^10 and 2^20 bytes, MB 10^6."
     )
     return said

@@ -56,30 +56,32 @@ const Charts = (() => {
     drawn.delete(place);
     const { title, ...chart } = structuredClone(spec);
     caption(place.closest("figure"), title);
+    // Vega makes of it what the place is called: what is seen, and what keys do there.
+    place.dataset.about ??= place.getAttribute("aria-label");
+    const seen = chart.description ?? [title.text, title.subtitle ?? []].flat(2).slice(0, 2).join(". ");
+    chart.description = `${seen.replace(/\.?$/, ".")} ${place.dataset.about}`;
     const { view } = await window.vegaEmbed(place, chart, { ...OPTIONS, config: themeFor(place) });
     drawn.set(place, { spec, view });
     view.addEventListener("click", (event, item) => choose(place.dataset.chart, item?.datum));
   }
 
-  // A mark that is chosen: a kernel, a module, or a strategy.
-  function choose(chart, datum) {
+  // A mark that is chosen: a kernel or a module is shown in the picture, a strategy everywhere.
+  function choose(chart, datum, isShown = true) {
     if (!datum) return;
     if (chart === "strategies") {
       if (datum.place !== undefined) State.set({ strategy: datum.place });
-    } else if (datum.group !== undefined) {
-      State.select(datum.group);
-    } else if (chart === "icicle" && datum.module) {
-      show(datum);
+      return;
     }
+    Tooltip.hide();
+    if (datum.group !== undefined && isShown) Picture.goTo(datum.group);
+    else if (datum.group !== undefined) State.select(datum.group);
+    else if (chart === "icicle" && datum.module) show(datum);
   }
 
   // A module, opened in the picture.
   function show({ module }) {
     const piece = State.plan().pieces.find((found) => found.kind !== "group" && shortened(found.path, NAME) === module);
-    if (!piece) return;
-    Picture.uncover(piece, true);
-    State.set({ group: null, piece: piece.id });
-    byId("partition").scrollIntoView({ block: "start" });
+    if (piece) Picture.goToPiece(piece);
   }
 
   // Left and right (up and down) go from mark to mark, as a pointer would.
@@ -94,7 +96,7 @@ const Charts = (() => {
     const mark = STEPS[event.key] ? marks[(at + STEPS[event.key] + marks.length) % marks.length] : marks[at];
     reached.set(chart, mark);
     const isModule = mark && chart === "icicle" && mark.group === undefined;
-    if (mark && (!isModule || event.key === "Enter")) choose(chart, mark);
+    if (mark && (!isModule || event.key === "Enter")) choose(chart, mark, event.key === "Enter");
     if (isModule) byId("live").textContent = `${mark.what}: ${mark["bytes moved"]} bytes, ${mark["of all"]}`;
   }
 

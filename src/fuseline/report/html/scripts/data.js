@@ -3,6 +3,7 @@
 
 const Data = (() => {
   const UNFUSED = "Unfused"; // the pattern of what nothing joined
+  const NAMELESS = new Set(["", UNFUSED, "Method call"]); // patterns that say nothing of a kernel
   const HOLE = "\uFFFD";
   const read = (id) => JSON.parse(byId(id).textContent);
 
@@ -57,14 +58,14 @@ const Data = (() => {
     const names = model.ops.names;
     const made = { ...found, groups: readGroups(found, names), root: readOutline(found.outline) };
     made.byId = new Map(made.groups.map((group) => [group.id, group]));
+    made.illegal = readIllegal(found.illegal, names);
+    made.broken = new Map(made.illegal.map((row) => [row.group, row.rule]));
     made.pieces = [];
     made.pieceOf = new Map();
     made.leaves = []; // groups in the outline's order: a piece has those from `first` up to `end`
     link(made.root, null, made);
     made.edges = readEdges(found.edges);
     made.refusals = readRefusals(found.refusals, names);
-    made.illegal = readIllegal(found.illegal, names);
-    made.broken = new Map(made.illegal.map((row) => [row.group, row.rule]));
     made.groupOf = new Map();
     for (const group of made.groups) {
       for (const op of group.ops) if (!made.groupOf.has(op)) made.groupOf.set(op, group);
@@ -87,10 +88,14 @@ const Data = (() => {
         id,
         pattern: patterns[place],
         module: modules[place],
-        alone: alone[place],
         ops: members.slice(start, end),
       };
       start = end;
+      group.computing = group.ops.filter((id) => ops[id].is_compute);
+      group.alone = group.computing.length > 1 ? "" : alone[place];
+      group.silent = group.ops.length - group.computing.length;
+      // Other work whose rate no source gives is in no time.
+      group.isPart = group.seconds !== null && group.vector_seconds === null;
       group.label = labelOf(group);
       return group;
     });
@@ -98,9 +103,9 @@ const Data = (() => {
 
   // A group that nothing joined is called after what it computes.
   function labelOf(group) {
-    if (group.pattern !== UNFUSED) return group.pattern;
-    const computing = group.ops.map((op) => ops[op]).find((op) => op.is_compute);
-    return computing ? computing.target : group.pattern;
+    if (!NAMELESS.has(group.pattern)) return group.pattern;
+    const named = ops[group.computing[0] ?? group.ops[0]];
+    return named ? named.target : group.pattern;
   }
 
   function readOutline(coded) {
@@ -127,12 +132,18 @@ const Data = (() => {
       made.pieceOf.set(piece.group, piece);
       const group = made.byId.get(piece.group);
       piece.name = group.label;
+      piece.unknown = group.unknown_ops;
+      piece.broken = made.broken.has(group.id) ? 1 : 0;
+      piece.partly = group.isPart ? 1 : 0;
     }
     piece.children.forEach((child, place) => {
       child.place = place;
       link(child, piece, made);
     });
     piece.end = made.leaves.length;
+    for (const name of piece.children.length ? ["unknown", "broken", "partly"] : []) {
+      piece[name] = piece.children.reduce((sum, child) => sum + child[name], 0);
+    }
     if (piece.kind === "repeat" || piece.kind === "copy") piece.name = spelled(piece, made);
   }
 

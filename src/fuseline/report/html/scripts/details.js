@@ -6,6 +6,18 @@ const Details = (() => {
   const MOST = 30; // lines of a list, before it says how many more there are
 
   function show() {
+    if (panel.contains(document.activeElement)) return again(document.activeElement);
+    fill();
+  }
+
+  // Filled anew, the focus stays on the control that had it, where that is still there.
+  function again(control) {
+    const { act } = control.dataset;
+    fill();
+    (panel.querySelector(`[data-act="${act}"]`) ?? panel).focus({ preventScroll: true });
+  }
+
+  function fill() {
     const group = State.selected();
     const piece = State.now.piece === null ? null : State.plan().pieces[State.now.piece];
     if (group) panel.replaceChildren(...ofGroup(group));
@@ -23,6 +35,7 @@ const Details = (() => {
     const plan = State.plan();
     return [
       heading(group.label, `group ${group.id}`, group.module),
+      el("p", { class: "buttons" }, button("In the table", () => Tables.reveal(), "table")),
       copyNote(plan, group),
       pairs(Facts.ofGroup(group)),
       group.alone ? el("p", { class: "why" }, "Alone: ", named(group.alone)) : null,
@@ -54,7 +67,7 @@ const Details = (() => {
       button("Show this copy", () => Picture.uncover(piece)));
   }
 
-  const button = (said, work, more = {}) => el("button", { type: "button", class: "quiet", click: work, ...more }, said);
+  const button = (said, work, act = null) => el("button", { type: "button", class: "quiet", click: work, "data-act": act }, said);
 
   function opList(group) {
     const ops = group.ops.map((id) => Data.ops[id]);
@@ -102,7 +115,7 @@ const Details = (() => {
 
   function illegal(plan, group) {
     return plan.illegal.filter((row) => row.group === group.id).map((row) =>
-      el("p", { class: "warn" }, `Breaks a rule that compilers keep to: ${row.rule}. `, named(row.reason)));
+      el("p", { class: "warn" }, `This is ${Facts.noKernel()}: ${row.rule}. `, named(row.reason)));
   }
 
   function ofPiece(piece) {
@@ -112,15 +125,15 @@ const Details = (() => {
       heading(Facts.nameOfPiece(piece), isRepeat ? `${piece.children.length} copies, alike in every figure` : piece.kind, piece.path),
       pairs(Facts.ofPiece(piece)),
       el("p", { class: "buttons" },
-        button(isOpen ? "Close" : "Open", () => again(() => Picture.act(Picture.box(String(piece.id)) ?? { piece }))),
-        isRepeat ? button(Picture.isAll(piece) ? "Fold the copies" : "Show all copies", () => again(() => Picture.unfold(piece))) : null),
+        button(isOpen ? "Close" : "Open", () => Picture.act(Picture.box(String(piece.id)) ?? { piece }), "toggle"),
+        isRepeat ? button(Picture.isAll(piece) ? "Fold the copies" : "Show all copies", () => Picture.unfold(piece), "unfold") : null),
     ];
   }
 
-  function again(work) {
-    work();
-    show();
+  // In one column it stands below the picture: what was tapped is told where it can be read.
+  function bring() {
+    if (matchMedia("(max-width: 1000px)").matches) panel.scrollIntoView({ block: "nearest" });
   }
 
-  return { show };
+  return { bring, show };
 })();

@@ -3,6 +3,7 @@
 const Draw = (() => {
   const LABEL = "600 12.5px system-ui, sans-serif";
   const SMALL = "11px system-ui, sans-serif";
+  const BADGE = "italic 650 11px system-ui, sans-serif";
   const MANY = 400; // links of one container
   const THICKEST = 5.5;
   const { CARD } = Layout;
@@ -39,8 +40,14 @@ const Draw = (() => {
   // A group: filled as far as its bytes go; a full box is the group that moves most.
   function group(found, plan) {
     const member = plan.byId.get(found.piece.group);
-    const sub = [Figures.bytes(member.traffic_bytes), member.bottleneck].filter(Boolean).join(" · ");
-    const node = item(found, "card group", `${member.label}, ${sub}, group ${member.id}`);
+    const rule = plan.broken.get(member.id);
+    const said = rule ? `no kernel under ${plan.judged_by}` : member.unknown_ops ? "unknown ops" : "";
+    const moved = Figures.bytes(member.traffic_bytes) + each(found);
+    const whole = [moved, member.bottleneck].filter(Boolean).join(" · ");
+    // What is wrong is said before what bounds it, which the colour says too.
+    const sub = textWidth(whole, SMALL) + textWidth(said, BADGE) + 28 < CARD.width ? whole : moved;
+    const words = [member.label, whole, said && rule ? `${said}: ${rule}` : said, `group ${member.id}`];
+    const node = item(found, `card group ${rule ? "illegal" : ""}`, words.filter(Boolean).join(", "));
     const width = (CARD.width * member.traffic_bytes) / plan.most;
     node.append(
       svg("rect", { class: "frame", width: CARD.width, height: CARD.height, rx: 5 }),
@@ -49,10 +56,13 @@ const Draw = (() => {
       text("label", 10, 18, fitted(member.label, CARD.width - 20, LABEL)),
       text("sub", 10, 34, sub),
     );
-    if (plan.broken.has(member.id)) node.append(text("badge", CARD.width - 10, 34, "breaks a rule", "end"));
-    else if (member.unknown_ops) node.append(text("badge", CARD.width - 10, 34, "unknown ops", "end"));
+    if (rule) node.querySelector(".fill").after(svg("rect", { class: "hatch", width: CARD.width, height: CARD.height, rx: 5 }));
+    if (said) node.append(text("badge", CARD.width - 10, 34, said, "end"));
     return node;
   }
+
+  const each = (found) => (found.isEach ? " each" : "");
+  const inAll = (found) => (found.piece.kind === "repeat" && found.how !== Lift.ALL ? " in all" : "");
 
   // A closed module: its share of all bytes, parted by what bounds its kernels.
   function closed(found, plan) {
@@ -60,8 +70,9 @@ const Draw = (() => {
     const { totals } = piece;
     const name = piece.name || Data.model.name;
     const times = piece.kind === "repeat" ? `×${piece.children.length}` : "";
-    const sub = `${Figures.count(totals.launches, "kernel")} · ${Figures.bytes(totals.traffic_bytes)}`;
-    const node = item(found, "card closed", `${Facts.nameOfPiece(piece)}, ${sub}, closed`);
+    const sub = `${Figures.count(totals.launches, "kernel")} · ${Figures.bytes(totals.traffic_bytes)}${each(found) || inAll(found)}`;
+    const broken = piece.broken ? `, ${Figures.count(piece.broken, "group")} ${Facts.noKernel()}` : "";
+    const node = item(found, `card closed ${broken ? "illegal" : ""}`, `${Facts.nameOfPiece(piece)}, ${sub}${broken}, closed`);
     node.append(
       svg("rect", { class: "frame behind", x: 4, y: -4, width: CARD.width, height: CARD.height, rx: 5 }),
       svg("rect", { class: "frame", width: CARD.width, height: CARD.height, rx: 5 }),
@@ -90,7 +101,7 @@ const Draw = (() => {
   function container(found) {
     const { piece } = found;
     const { totals } = piece;
-    const sub = `${Figures.count(totals.launches, "kernel")} · ${Figures.bytes(totals.traffic_bytes)}`;
+    const sub = `${Figures.count(totals.launches, "kernel")} · ${Figures.bytes(totals.traffic_bytes)}${each(found) || inAll(found)}`;
     const node = item(found, "container", `${Facts.nameOfPiece(piece)}, ${sub}, open`);
     if (found.parent) node.append(...heading(found, sub));
     else node.classList.add("whole");
@@ -129,11 +140,12 @@ const Draw = (() => {
   // Folds a repeat to its first copy, or shows all copies.
   function switchOf(found, isFolded, right) {
     const { piece } = found;
-    const said = isFolded ? `×${piece.children.length} · show all` : `fold ×${piece.children.length}`;
+    const verb = (said) => svg("tspan", { class: "verb" }, said); // none on paper
+    const times = `×${piece.children.length}`;
     const width = 104;
     return svg("g", { class: "switch", "data-repeat": piece.id, transform: `translate(${right - width} 7)` },
       svg("rect", { width, height: 21, rx: 10.5 }),
-      text("times", width / 2, 15, said, "middle"));
+      text("times", width / 2, 15, isFolded ? [times, verb(" · show all")] : [verb("fold "), times], "middle"));
   }
 
   function port(found) {
@@ -187,7 +199,7 @@ const Draw = (() => {
   }
 
   const text = (kind, x, y, words, anchor) =>
-    svg("text", { class: kind, x, y, "text-anchor": anchor ?? null }, words);
+    svg("text", { class: kind, x, y, "text-anchor": anchor ?? null }, ...[words].flat());
 
   return { box, links, shut };
 })();

@@ -13,20 +13,25 @@ const Facts = (() => {
       ["parameters", Figures.exactBytes(group.parameter_bytes)],
       ["written", Figures.exactBytes(group.written_bytes)],
       ["saved by fusing", Figures.exactBytes(group.saved_bytes)],
-      ["FLOPs", flopsText(group.flops, group.unknown_ops)],
-      ["other FLOPs", flopsText(group.other_flops, group.unknown_ops)],
-      ["FLOP/byte", Figures.ratio(group.arithmetic_intensity)],
+      ["FLOPs", Figures.atLeast(Figures.whole(group.flops), group.unknown_ops)],
+      ["other FLOPs", Figures.atLeast(Figures.whole(group.other_flops), group.unknown_ops)],
+      ["FLOP/byte", (group.unknown_ops ? ">= " : "") + Figures.ratio(group.arithmetic_intensity)],
     ];
+    const rule = State.plan().broken.get(group.id);
+    if (rule) facts.push([noKernel(), `breaks "${rule}"`]);
     if (group.bottleneck) facts.push(["bound by", `${group.bottleneck}: ${whyBound(group.bottleneck)}`]);
     if (group.seconds !== null) {
-      facts.push(["time, at least", Figures.seconds(group.seconds)]);
+      facts.push([timeName(), Figures.seconds(group.seconds) + (group.isPart ? ", in part: no source gives the rate of its other FLOPs" : "")]);
       facts.push(["terms of time", terms(group)]);
     }
     if (group.unknown_ops) facts.push(["unknown ops", `${group.unknown_ops}: in no FLOPs and no time`]);
     return facts;
   }
 
-  const flopsText = (value, unknown) => (unknown ? "≥ " : "") + Figures.whole(value);
+  const noKernel = () => `no kernel under rules ${State.plan().judged_by}`;
+
+  // By a device's peaks a time is a bound, by rates measured on it an estimate.
+  const timeName = () => (State.plan().plan.roofline?.rated ? "time, predicted" : "time, at least");
 
   const terms = (group) =>
     [["compute", group.compute_seconds], ["vector", group.vector_seconds],
@@ -41,10 +46,14 @@ const Facts = (() => {
       ["kernels", Figures.whole(totals.launches)],
       ["bytes moved", `${Figures.exactBytes(totals.traffic_bytes)} (${Figures.share(totals.traffic_bytes, plan.total)} of all)`],
       ["saved by fusing", Figures.exactBytes(totals.saved_bytes)],
-      ["FLOPs", Figures.whole(totals.flops)],
-      ["other FLOPs", Figures.whole(totals.other_flops)],
+      ["FLOPs", Figures.atLeast(Figures.whole(totals.flops), piece.unknown)],
+      ["other FLOPs", Figures.atLeast(Figures.whole(totals.other_flops), piece.unknown)],
     ];
-    if (totals.seconds !== null) facts.push(["time of its kernels", Figures.seconds(totals.seconds)]);
+    if (totals.seconds !== null) {
+      const part = piece.partly ? `, ${Figures.count(piece.partly, "kernel")} in part` : "";
+      facts.push([`${timeName()}, one by one`, Figures.seconds(totals.seconds) + part]);
+    }
+    if (piece.broken) facts.push([noKernel(), Figures.count(piece.broken, "group")]);
     facts.push(["bound by", shares(piece).map(({ name, count }) => `${name} ${count}`).join(", ")]);
     return facts;
   }
@@ -69,15 +78,15 @@ const Facts = (() => {
 
   // The ops of a group as lines; the first few, and how many more there are.
   function opLines(group) {
-    const computing = group.ops.map((id) => Data.ops[id]).filter((op) => op.is_compute);
-    const lines = computing.slice(0, OPS).map(opText);
-    const more = group.ops.length - lines.length;
-    if (more > 0) lines.push(`and ${Figures.count(more, "more op")}`);
+    const lines = group.computing.slice(0, OPS).map((id) => opText(Data.ops[id]));
+    const more = group.computing.length - lines.length;
+    if (more > 0) lines.push(`and ${Figures.count(more, "more compute op")}`);
+    if (group.silent) lines.push(`and ${Figures.count(group.silent, "view or control op", "s")}: no bytes`);
     return lines;
   }
 
   const nameOfPiece = (piece) =>
     piece.kind === "repeat" ? `${piece.name} (×${piece.children.length})` : piece.name || Data.model.name;
 
-  return { nameOfPiece, ofGroup, ofPiece, opLines, shares, whyBound };
+  return { noKernel, nameOfPiece, ofGroup, ofPiece, opLines, shares, whyBound };
 })();

@@ -1,8 +1,8 @@
 // Figures as people read them. Units are decimal: 1 MB is 1,000,000 bytes.
 
 const Figures = (() => {
-  const BYTES = [[1e12, "TB"], [1e9, "GB"], [1e6, "MB"], [1e3, "KB"]];
-  const FLOPS = [[1e15, "PFLOP"], [1e12, "TFLOP"], [1e9, "GFLOP"], [1e6, "MFLOP"], [1e3, "KFLOP"]];
+  const BYTES = [[1e12, "TB"], [1e9, "GB"], [1e6, "MB"], [1e3, "kB"]];
+  const FLOPS = [[1e15, "PFLOP"], [1e12, "TFLOP"], [1e9, "GFLOP"], [1e6, "MFLOP"], [1e3, "kFLOP"]];
   const TIMES = [[1, "s"], [1e-3, "ms"], [1e-6, "µs"], [1e-9, "ns"], [1e-12, "ps"]];
   const NOTHING = "-";
 
@@ -32,5 +32,8 @@ const Figures = (() => {
   const count = (number, noun, plural = "s") =>
     `${whole(number)} ${noun}${number === 1 ? "" : plural}`;
 
-  return { bytes, count, exactBytes, flops, microseconds, ratio, seconds, share, whole };
+  // What leaves unknown ops out says so.
+  const atLeast = (text, unknown) => (unknown ? `>= ${text} + ${whole(unknown)} unknown` : text);
+
+  return { atLeast, bytes, count, exactBytes, flops, microseconds, ratio, seconds, share, whole };
 })();

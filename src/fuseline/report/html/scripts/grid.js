@@ -1,17 +1,21 @@
 // A table that is sorted by any column, filtered by any word, and turned page by page.
 //
-// A column: { label, value(row), text?(row), node?(row), isNumber, title }. A row is { key, ... }.
+// A column: { label, value(row), text?(row), node?(row), title, isNumber, isLong, isCut, isOnScreen }:
+// the last is left out on paper. A row is { key, ... }.
 
 class Grid {
   static PAGE = 200;
+  static PRINTED = 1000; // rows on paper; the count says how many there are
 
-  constructor(place, { name, columns, rowName = "row", chosen = () => null, act = null, sums = null }) {
-    Object.assign(this, { place, name, columns, rowName, chosen, act, sums });
+  constructor(place, { name, columns, rowName = "row", chosen = () => null, act = null, sums = null, opens = false, sorted = { column: null, down: true } }) {
+    Object.assign(this, { place, name, columns, rowName, chosen, act, sums, opens, sorted });
     this.rows = [];
     this.found = [];
     this.page = 0;
-    this.sorted = { column: null, down: true };
+    this.most = Grid.PAGE;
+    this.open = new Set(); // keys of rows whose long texts are shown in full
     this.build();
+    if (opens) new ResizeObserver(oncePerFrame(() => this.offer())).observe(this.place);
   }
 
   build() {
@@ -32,13 +36,19 @@ class Grid {
       el("div", { class: "scroll", tabindex: "0", role: "region", "aria-label": this.name }, this.table));
   }
 
+  static classOf(column) {
+    const kind = column.isNumber ? "number" : column.isLong ? "long" : "words";
+    return column.isOnScreen ? `${kind} screen` : kind;
+  }
+
   heading(column, place) {
     const sort = el("button", { type: "button", title: column.title ?? null, click: () => this.sort(place) }, column.label);
-    return el("th", { scope: "col", class: column.isNumber ? "number" : null, "aria-sort": "none" }, sort);
+    return el("th", { scope: "col", class: Grid.classOf(column), "aria-sort": "none" }, sort);
   }
 
   fill(rows) {
     this.rows = rows;
+    this.open.clear();
     this.restart();
   }
 
@@ -69,6 +79,20 @@ class Grid {
     return row.found;
   }
 
+  clear() {
+    this.filter.value = "";
+    this.restart();
+  }
+
+  // On paper there are no pages to turn.
+  print(isPrinting) {
+    this.most = isPrinting ? Grid.PRINTED : Grid.PAGE;
+    const before = this.page;
+    if (isPrinting) this.page = 0;
+    this.draw();
+    this.page = before;
+  }
+
   turn(step) {
     this.page += step;
     this.draw();
@@ -83,17 +107,18 @@ class Grid {
   }
 
   draw() {
-    const start = this.page * Grid.PAGE;
-    const shown = this.found.slice(start, start + Grid.PAGE);
+    const start = this.page * this.most;
+    const shown = this.found.slice(start, start + this.most);
     const chosen = this.chosen();
     this.body.replaceChildren(...shown.map((row) => this.line(row, row.key === chosen)));
     this.foot.replaceChildren(...(this.sums ? this.sums(this.found, this.found.length === this.rows.length) : []).map((cells) => this.sumLine(cells)));
     const all = this.rows.length === this.found.length ? "" : ` of ${Figures.whole(this.rows.length)}`;
     const which = shown.length < this.found.length ? `${Figures.whole(start + 1)} to ${Figures.whole(start + shown.length)} of ` : "";
     this.count.textContent = `${which}${Figures.count(this.found.length, this.rowName)}${all}`;
+    if (this.opens) this.offer();
     this.back.disabled = this.page === 0;
-    this.on.disabled = start + Grid.PAGE >= this.found.length;
-    this.back.hidden = this.on.hidden = this.found.length <= Grid.PAGE;
+    this.on.disabled = start + this.most >= this.found.length;
+    this.back.hidden = this.on.hidden = this.found.length <= this.most;
   }
 
   line(row, isChosen) {
@@ -102,15 +127,39 @@ class Grid {
       const inside = this.act && !place
         ? el("button", { type: "button", class: "link" }, content)
         : typeof content === "string" ? el("bdi", {}, shortened(content, 400)) : content;
-      const kind = column.isNumber ? "number" : column.isLong ? "long" : "words";
-      return el("td", { class: kind }, column.isCut ? el("div", { class: "cut" }, inside) : inside);
+      const isCut = column.isCut || (this.opens && !column.isNumber);
+      return el("td", { class: Grid.classOf(column) }, isCut ? el("div", { class: column.isCut ? "cut" : "cut two" }, inside) : inside);
     });
-    return el("tr", { class: isChosen ? "selected" : null, "data-key": row.key, "aria-selected": isChosen ? "true" : null }, ...cells);
+    if (this.opens) cells[this.columns.findIndex((column) => column.isLong)].append(this.opener(row));
+    const classes = [isChosen && "selected", this.open.has(row.key) && "open"].filter(Boolean).join(" ");
+    return el("tr", { class: classes || null, "data-key": row.key, "aria-selected": isChosen ? "true" : null }, ...cells);
+  }
+
+  // Only where something is cut is there more to show.
+  offer() {
+    for (const line of this.body.children) {
+      const isCut = [...line.querySelectorAll(".cut")].some((cell) => cell.scrollHeight > cell.clientHeight + 1);
+      line.querySelector(".opener").hidden = !isCut && !line.classList.contains("open");
+    }
+  }
+
+  // Long texts are cut to two lines; this shows those of one row in full.
+  opener(row) {
+    const said = () => (this.open.has(row.key) ? "less" : "more");
+    return el("button", {
+      type: "button", class: "quiet opener", "aria-expanded": String(this.open.has(row.key)),
+      click: ({ currentTarget }) => {
+        if (!this.open.delete(row.key)) this.open.add(row.key);
+        currentTarget.closest("tr").classList.toggle("open", this.open.has(row.key));
+        currentTarget.setAttribute("aria-expanded", String(this.open.has(row.key)));
+        currentTarget.textContent = said();
+      },
+    }, said());
   }
 
   sumLine(cells) {
     return el("tr", {}, ...cells.map((cell, place) =>
-      el(place ? "td" : "th", { class: this.columns[place].isNumber ? "number" : null, scope: place ? null : "row" }, cell)));
+      el(place ? "td" : "th", { class: Grid.classOf(this.columns[place]), scope: place ? null : "row" }, cell)));
   }
 
   clicked(event) {

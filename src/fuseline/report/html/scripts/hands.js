@@ -3,6 +3,7 @@
 const Hands = (() => {
   const { canvas, tree } = Picture;
   const STEP = 60;
+  let still = null; // where a click was, until the pointer moves: what is drawn under it says nothing
 
   tree.addEventListener("click", (event) => {
     if (View.wasDragged()) return;
@@ -10,9 +11,12 @@ const Hands = (() => {
     const node = event.target.closest("[data-piece]");
     if (!node) return;
     Picture.remember(node.dataset.piece);
+    Tooltip.hide();
+    still = { x: event.clientX, y: event.clientY };
     if (fold) Picture.unfold(Picture.boxOf(node).piece);
     else if (!event.target.closest(".link") && node.classList.contains("node") && Picture.boxOf(node).parent) {
       if (isActedOn(node, event.target)) Picture.act(Picture.boxOf(node));
+      Details.bring();
     }
   });
 
@@ -21,6 +25,8 @@ const Hands = (() => {
     !node.classList.contains("container") || target.closest(".head, .label, .chevron") !== null;
 
   tree.addEventListener("pointerover", (event) => {
+    if (still && event.clientX === still.x && event.clientY === still.y) return;
+    still = null;
     const link = event.target.closest(".link");
     const node = event.target.closest("[data-piece]");
     if (link) Tooltip.show(ofLink(link.link), Tooltip.around(event));
@@ -40,7 +46,7 @@ const Hands = (() => {
     const box = Picture.boxOf(node);
     if (!box?.parent) return Tooltip.hide();
     const frame = node.querySelector(".head, .frame:not(.behind)") ?? node;
-    Tooltip.show(ofBox(box), frame.getBoundingClientRect());
+    Tooltip.show(ofBox(box), frame.getBoundingClientRect(), node.matches(":focus-visible") ? frame : null);
   }
 
   function ofBox({ piece }) {
@@ -81,11 +87,13 @@ const Hands = (() => {
     "*": (box) => {
       const repeat = box.piece.kind === "repeat" ? box.piece : undefined;
       if (repeat) Picture.unfold(repeat);
+      Tooltip.hide();
     },
   };
 
   function act(box) {
     Picture.act(box);
+    Tooltip.hide(); // the panel beside the picture says the same, and more
   }
 
   const ZOOMS = {

@@ -47,6 +47,8 @@ const Lift = (() => {
     const how = piece.kind === "group" ? undefined : drawing.open.get(piece.id);
     const box = { key: String(piece.id), piece, parent, depth, how, children: [], links: new Map() };
     drawing.boxes.push(box);
+    // Inside a folded repeat one copy is drawn: figures there are of each.
+    box.isEach = Boolean(parent) && (parent.isEach || (parent.piece.kind === "repeat" && parent.how !== ALL));
     box.isCard = how === undefined;
     if (box.isCard) {
       for (let leaf = piece.first; leaf < piece.end; leaf++) drawing.homes[leaf] = box;

@@ -22,10 +22,16 @@
   function showLegend() {
     byId("legend").replaceChildren(
       ...Colour.legend().map(([colour, said]) => el("li", {}, el("i", { style: `background: ${colour}` }), el("bdi", {}, said))),
+      ...illegal(),
       el("li", { class: "size" }, `a box is filled as far as it moves bytes: full is ${Figures.bytes(State.plan().most)}`),
       el("li", { class: "size" }, `the bar of a closed module is its share of all ${Figures.bytes(State.plan().total)}`),
       el("li", { class: "size" }, "a module too small for its kernels shows the shares of their bytes"),
       el("li", { class: "size" }, `a line is as thick as its bytes, at most ${Figures.bytes(Picture.widest())}`));
+  }
+
+  function illegal() {
+    const { broken } = State.plan().root;
+    return broken ? [el("li", {}, el("i", { class: "illegal" }), `hatched, dashed: ${State.plan().illegal_said}`)] : [];
   }
 
   State.read(); // nobody listens yet: what follows shows it all
@@ -70,6 +76,11 @@
     link.addEventListener("click", (event) => {
       const place = byId(link.getAttribute("href").slice(1));
       event.preventDefault();
+      if (place === Picture.canvas) {
+        byId("partition").scrollIntoView();
+        Picture.focus(Picture.current());
+        return;
+      }
       place.scrollIntoView();
       place.focus({ preventScroll: true });
     });
@@ -81,6 +92,7 @@
 
   document.documentElement.classList.add("live");
   View.draws(Picture.draw);
+  Picture.tells(() => Details.show());
   showPlan();
   Picture.build();
   View.fit();

@@ -5,6 +5,7 @@ const Picture = (() => {
   const LEAST = 90; // pixels: a module smaller than that on screen shows nothing of what is inside,
   const FAINT = 0.25; // where it is drawn at less than this scale
   const MOST = 3000; // boxes drawn at once
+  const AIR = 12; // pixels between a box that has the focus and the edge of the window
   const canvas = byId("picture");
   const tree = byId("tree");
   const note = byId("picture-note");
@@ -12,6 +13,7 @@ const Picture = (() => {
   let drawing = null;
   let nodes = new Map(); // key of a box -> its element
   let current = null; // key of the box that the Tab key reaches
+  let tell = () => {}; // who wants to know that something was opened or closed
 
   const open = () => {
     const { strategy } = State.now;
@@ -25,10 +27,12 @@ const Picture = (() => {
     drawing = Layout.layOut(Lift.lifted(plan, open()));
     drawing.boxes.forEach((box, place) => (box.order = place));
     drawing.byKey = new Map(drawing.boxes.map((box) => [box.key, box]));
-    View.hold({ width: drawing.root.width, height: drawing.root.height });
+    const { width, height, children: [first] } = drawing.root;
+    View.hold({ width, height, first: first ? first.left + first.width / 2 : 0 });
     for (const node of nodes.values()) node.remove();
     nodes = new Map();
     if (!drawing.byKey.has(current)) current = null;
+    tell();
   }
 
   // Draws what is seen. Elements are kept while they are: focus stays where it was.
@@ -143,7 +147,10 @@ const Picture = (() => {
     if (after && place) {
       View.move((place.left - after.left) * View.at.scale, (place.top - after.top) * View.at.scale);
     }
-    if (after) current = after.key;
+    if (after) {
+      current = after.key;
+      View.reveal(after);
+    }
     draw();
     if (hadFocus) focus(current);
   }
@@ -151,17 +158,37 @@ const Picture = (() => {
   // Opens all that stands around a piece, every copy of a repeat where it is in a later one.
   function uncover(piece, isOpened = false) {
     const state = open();
-    if (isOpened && !state.has(piece.id)) state.set(piece.id, Lift.OPEN);
+    let isChanged = false;
+    const put = (inside, how) => {
+      isChanged ||= state.get(inside.id) !== how;
+      state.set(inside.id, how);
+    };
+    if (isOpened && !state.has(piece.id)) put(piece, Lift.OPEN);
     for (let at = piece; at.parent; at = at.parent) {
       const above = at.parent;
-      if (above.kind === "repeat") state.set(above.id, at.place || state.get(above.id) === Lift.ALL ? Lift.ALL : Lift.OPEN);
-      else if (!state.has(above.id)) state.set(above.id, Lift.OPEN);
+      if (above.kind === "repeat") put(above, at.place || state.get(above.id) === Lift.ALL ? Lift.ALL : Lift.OPEN);
+      else if (!state.has(above.id)) put(above, Lift.OPEN);
     }
-    build();
+    if (isChanged) build();
     const box = drawing.byKey.get(String(piece.id)) ?? drawing.homes[piece.first];
     current = box.key;
     View.reveal(box, true);
     draw();
+  }
+
+  // What is chosen in a chart or a table: chosen everywhere, and shown here.
+  function goTo(group) {
+    const piece = drawing.plan.pieceOf.get(group);
+    if (piece) uncover(piece);
+    State.select(group);
+    if (piece) canvas.closest("section").scrollIntoView({ block: "start" });
+  }
+
+  // A module likewise, opened.
+  function goToPiece(piece) {
+    uncover(piece, true);
+    State.set({ group: null, piece: piece.id });
+    canvas.closest("section").scrollIntoView({ block: "start" });
   }
 
   // The boxes that keys go through, as they are read.
@@ -181,7 +208,18 @@ const Picture = (() => {
     current = key;
     View.reveal(box);
     draw();
-    nodes.get(key)?.focus({ preventScroll: true });
+    const node = nodes.get(key);
+    node?.focus({ preventScroll: true }); // the browser would scroll to all of an open module
+    if (node) scrollTo(node);
+  }
+
+  // Scrolls the page as little as shows a box, below what stands at the page's top.
+  function scrollTo(node) {
+    const rect = (node.querySelector(":scope > .head, :scope > .outline") ?? node).getBoundingClientRect();
+    const bar = document.querySelector(".top");
+    const top = AIR + (getComputedStyle(bar).position === "sticky" ? bar.offsetHeight : 0);
+    if (rect.top < top) scrollBy(0, rect.top - top);
+    else if (rect.bottom > innerHeight - AIR) scrollBy(0, rect.bottom - innerHeight + AIR);
   }
 
   function act(box) {
@@ -212,6 +250,7 @@ const Picture = (() => {
     build();
     View.fit();
     draw();
+    if (State.now.piece !== null && !drawing.byKey.has(String(State.now.piece))) State.set({ piece: null });
   }
 
   // Brings what is chosen into view, or what stands for it.
@@ -223,12 +262,13 @@ const Picture = (() => {
   const boxOf = (node) => drawing.byKey.get(node?.dataset.piece);
 
   return {
-    act, boxOf, build, canvas, draw, everything, focus, items, look, tree, uncover, unfold,
+    act, boxOf, build, canvas, draw, everything, focus, goTo, goToPiece, items, look, tree, uncover, unfold,
     box: (key) => drawing.byKey.get(key),
     widest: () => drawing.widest,
-    current: () => current,
+    current: () => current ?? firstKey(),
     isAll: (piece) => open().get(piece.id) === Lift.ALL,
     isOpen: (piece) => open().has(piece.id),
     remember: (key) => (current = key),
+    tells: (work) => (tell = work),
   };
 })();

@@ -1,4 +1,5 @@
-// Finds groups by pattern, op, target and module, and modules by name; Enter goes to the next.
+// Finds groups by pattern, op, target, module, by what bounds them and by rules that they break or
+// were refused by, and modules by name; Enter goes to the next.
 
 const Search = (() => {
   const field = byId("search");
@@ -17,13 +18,27 @@ const Search = (() => {
     if (piece.kind !== "group") return piece.parent ? piece.name.toLowerCase() : "";
     const group = plan.byId.get(piece.group);
     const around = piece.parent.path;
-    const words = [group.pattern];
+    const words = [group.pattern, group.bottleneck, plan.broken.get(group.id) ?? "", ...(rulesOf(plan).get(group.id) ?? [])];
     for (const id of group.ops) {
       const op = Data.ops[id];
       words.push(op.name, op.target, op.kind);
       if (op.module.startsWith(around)) words.push(op.module.slice(around.length));
     }
     return words.join(" ").toLowerCase();
+  }
+
+  // The rules that refused a group its neighbours.
+  function rulesOf(plan) {
+    if (!plan.refused) {
+      plan.refused = new Map();
+      for (const row of plan.refusals) {
+        for (const group of [plan.groupOf.get(row.from), plan.groupOf.get(row.to)].filter(Boolean)) {
+          if (!plan.refused.has(group.id)) plan.refused.set(group.id, new Set());
+          plan.refused.get(group.id).add(row.rule);
+        }
+      }
+    }
+    return plan.refused;
   }
 
   function look() {

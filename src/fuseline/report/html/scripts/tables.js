@@ -6,35 +6,53 @@ const Tables = (() => {
   });
   const words = (label, name, title) => ({ label, title, value: (row) => row[name], node: (row) => named(String(row[name] ?? "")) });
 
+  // A sentence, cut by the table where it is long.
+  const sentence = (label, name, title) => ({ ...words(label, name, title), isLong: true, node: (row) => el("bdi", {}, row[name]) });
+
+  // A figure that leaves unknown ops out says so; it is sorted by what is counted.
+  const counted = (label, name, title) => ({
+    label, isNumber: true, title, value: (row) => row[name],
+    text: (row) => Figures.atLeast(Figures.whole(row[name]), row.unknown_ops),
+  });
+
   const FIGURES = [
     number("bytes moved", "traffic_bytes", Figures.whole, "traffic_bytes"),
+    number("saved", "saved_bytes", Figures.whole, "saved_bytes"),
+    {
+      ...number("µs", "seconds", Figures.microseconds, "seconds one by one, in microseconds; in part where no source gives the rate of other FLOPs"),
+      text: (row) => Figures.microseconds(row.seconds) + (row.isPart ? " in part" : ""),
+    },
+    counted("FLOPs", "flops", "flops"),
+    {
+      ...number("FLOP/byte", "arithmetic_intensity", Figures.ratio, "arithmetic_intensity"),
+      text: (row) => (row.unknown_ops ? ">= " : "") + Figures.ratio(row.arithmetic_intensity),
+    },
     number("read", "read_bytes", Figures.whole, "read_bytes"),
     number("parameters", "parameter_bytes", Figures.whole, "parameter_bytes"),
     number("written", "written_bytes", Figures.whole, "written_bytes"),
-    number("saved", "saved_bytes", Figures.whole, "saved_bytes"),
-    number("FLOPs", "flops", Figures.whole, "flops"),
-    number("other FLOPs", "other_flops", Figures.whole, "other_flops"),
-    number("FLOP/byte", "arithmetic_intensity", Figures.ratio, "arithmetic_intensity"),
-    number("µs", "seconds", Figures.microseconds, "seconds, in microseconds"),
+    counted("other FLOPs", "other_flops", "other_flops"),
   ];
-  const SUMMED = new Set(["traffic_bytes", "read_bytes", "parameter_bytes", "written_bytes", "saved_bytes", "flops", "other_flops", "seconds"]);
-  const NAMES = ["traffic_bytes", "read_bytes", "parameter_bytes", "written_bytes", "saved_bytes", "flops", "other_flops", "arithmetic_intensity", "seconds"];
+  const SUMMED = ["traffic_bytes", "saved_bytes", "seconds", "flops", "read_bytes", "parameter_bytes", "written_bytes", "other_flops", "unknown_ops"];
 
   const groups = new Grid(byId("groups-table"), {
     name: "groups",
     rowName: "group",
     chosen: () => State.now.group,
-    act: (row) => State.select(row.key),
+    act: (row) => Picture.goTo(row.key),
     sums: sumsOf,
     columns: [
       { label: "#", isNumber: true, value: (row) => row.id, text: (row) => String(row.id) },
       words("pattern", "label"),
       words("module", "module"),
-      { label: "ops", isNumber: true, value: (row) => row.ops.length, text: (row) => `${row.ops.length} ${row.ops.map((id) => Data.ops[id].name).join(" ")}`, node: (row) => Figures.whole(row.ops.length) },
       words("bound by", "bottleneck"),
+      words("breaks", "breaks", "the rule by which it is no kernel; empty where it is one, and in a cover"),
       ...FIGURES,
-      words("breaks", "breaks", "a rule that compilers keep to"),
-      { ...words("alone, because", "alone"), isLong: true, isCut: true },
+      {
+        label: "compute ops", isNumber: true, title: "ops that read or write device memory", value: (row) => row.computing.length,
+        text: (row) => `${row.computing.length} ${row.ops.map((id) => Data.ops[id].name).join(" ")}`, node: (row) => Figures.whole(row.computing.length),
+      },
+      { ...number("others", "silent", Figures.whole, "views and control ops: no bytes, no launch"), isOnScreen: true },
+      { ...words("alone, because", "alone", "of a group of one compute op"), isLong: true, isCut: true, isOnScreen: true },
     ],
   });
 
@@ -42,12 +60,14 @@ const Tables = (() => {
   // is the plan's total.
   function sumsOf(rows, isAll) {
     const { plan } = State.plan();
-    const sum = Object.fromEntries(NAMES.map((name) => [name, SUMMED.has(name) ? rows.reduce((all, row) => all + (row[name] ?? 0), 0) : null]));
+    const sum = Object.fromEntries(SUMMED.map((name) => [name, rows.reduce((all, row) => all + (row[name] ?? 0), 0)]));
     sum.arithmetic_intensity = sum.traffic_bytes ? sum.flops / sum.traffic_bytes : null;
+    sum.isPart = rows.some((row) => row.isPart);
     if (plan.seconds === null) sum.seconds = null;
     const lines = [line(isAll ? "sum" : "sum of these", rows, sum)];
     if (!isAll || !plan.extra_launches) return lines;
-    const extra = { ...Object.fromEntries(NAMES.map((name) => [name, null])), traffic_bytes: plan.extra_traffic_bytes, saved_bytes: -plan.extra_traffic_bytes };
+    const none = Object.fromEntries([...SUMMED, "arithmetic_intensity"].map((name) => [name, null]));
+    const extra = { ...none, traffic_bytes: plan.extra_traffic_bytes, saved_bytes: -plan.extra_traffic_bytes };
     if (plan.seconds !== null) extra.seconds = plan.seconds - sum.seconds;
     const total = { ...sum, traffic_bytes: plan.traffic_bytes, saved_bytes: plan.saved_bytes, seconds: plan.seconds };
     total.arithmetic_intensity = plan.arithmetic_intensity;
@@ -55,21 +75,25 @@ const Tables = (() => {
   }
 
   function line(name, rows, sum) {
-    const cells = NAMES.map((key, place) => FIGURES[place].text(sum));
-    return [name, "", "", rows ? Figures.whole(rows.reduce((all, row) => all + row.ops.length, 0)) : "", "", ...cells, "", ""];
+    const ops = (of) => (rows ? Figures.whole(rows.reduce((all, row) => all + of(row), 0)) : "");
+    const figures = FIGURES.map((column) => column.text(sum));
+    return [name, "", "", "", "", ...figures, ops((row) => row.computing.length), ops((row) => row.silent), ""];
   }
 
   const missed = new Grid(byId("missed-table"), {
     name: "missed fusions",
     rowName: "way",
-    act: (row) => goTo(row.source),
+    act: (row) => Picture.goTo(row.source),
+    opens: true,
+    sorted: { column: 0, down: true },
     columns: [
-      { label: "saved", isNumber: true, value: (row) => row.saved_bytes, text: (row) => Figures.whole(row.saved_bytes), title: "bytes that one kernel for a pair saves" },
+      number("saved by all", "total_bytes", Figures.whole, "bytes that one kernel for each of these pairs saves, where no two share a group"),
+      number("saved each", "saved_bytes", Figures.whole, "bytes that one kernel for one pair saves"),
       number("pairs", "count", Figures.whole),
-      words("groups", "patterns"),
-      { label: "legal under T", value: (row) => (row.legal ? "yes" : "no"), node: (row) => el("span", { class: row.legal ? "yes" : "no" }, row.legal ? "yes" : "no") },
-      { ...words("what it takes", "remedy"), isLong: true },
-      { ...words("why", "reason"), isLong: true },
+      sentence("what it takes", "remedy", "the least that would make the first pair one kernel"),
+      words("groups", "pair", "the groups of the first pair"),
+      { label: "legal under T", title: "rules T allow that kernel as it is", value: (row) => (row.legal ? "yes" : "no"), node: (row) => el("span", { class: row.legal ? "yes" : "no" }, row.legal ? "yes" : "no") },
+      sentence("why", "reason", "what keeps them apart"),
       words("kept apart by", "rule"),
       words("first op", "from_"),
       words("to", "to"),
@@ -82,11 +106,11 @@ const Tables = (() => {
     columns: [
       words("pattern", "name"),
       number("groups", "count", Figures.whole),
-      number("ops each", "ops", Figures.whole),
+      number("compute ops each", "compute_ops", Figures.whole, "of its first group"),
       number("bytes moved", "traffic_bytes", Figures.whole),
       number("unfused", "unfused_traffic_bytes", Figures.whole),
       number("saved", "saved_bytes", Figures.whole),
-      number("FLOPs", "flops", Figures.whole),
+      counted("FLOPs", "flops"),
       number("unknown ops", "unknown_ops", Figures.whole),
     ],
   });
@@ -94,25 +118,17 @@ const Tables = (() => {
   const rules = new Grid(byId("refusals-table"), {
     name: "refusals by rule",
     rowName: "rule",
-    act: (row) => goTo(row.group),
+    act: (row) => Picture.goTo(row.group),
+    opens: true,
     columns: [
       words("rule", "rule"),
       number("refusals", "count", Figures.whole),
       number("costliest, bytes", "most_bytes", Figures.whole),
       words("from", "from"),
       words("to", "to"),
-      { ...words("why", "reason"), isLong: true },
+      sentence("why", "reason"),
     ],
   });
-
-  // Chooses a group, and shows it in the picture.
-  function goTo(id) {
-    const piece = State.plan().pieceOf.get(id);
-    if (!piece) return;
-    Picture.uncover(piece);
-    State.select(id);
-    byId("partition").scrollIntoView({ block: "start" });
-  }
 
   function fill() {
     const plan = State.plan();
@@ -121,7 +137,8 @@ const Tables = (() => {
     byId("groups-note").textContent = silent ? `${Figures.count(silent, "group")} of views alone launch nothing and move nothing.` : "";
     byId("all-groups").closest("label").hidden = !silent;
     groups.fill(plan.groups.filter((group) => all || group.launched).map((group) => ({ ...group, key: group.id, breaks: plan.broken.get(group.id) ?? "" })));
-    missed.fill(plan.missed.map((row, key) => ({ ...row, key })));
+    const label = (id) => plan.byId.get(id).label;
+    missed.fill(plan.missed.map((row, key) => ({ ...row, key, pair: `${label(row.source)} → ${label(row.target)}` })));
     byId("missed-rest").textContent = plan.missed_rest;
     patterns.fill(plan.pattern_rows.map((row, key) => ({ ...row, key })));
     const ids = new Map(plan.refusals.map((row) => [Data.ops[row.from].name, row.from]));
@@ -130,5 +147,20 @@ const Tables = (() => {
 
   byId("all-groups").addEventListener("change", fill);
 
-  return { fill, goTo, mark: () => groups.show(State.now.group) };
+  // The row of what is chosen, whatever the filter says, on screen.
+  function reveal() {
+    if (!groups.show(State.now.group)) {
+      groups.clear();
+      groups.show(State.now.group);
+    }
+    const row = groups.body.querySelector(".selected");
+    row?.scrollIntoView({ block: "center" });
+    row?.querySelector("button")?.focus({ preventScroll: true });
+  }
+
+  const all = [groups, missed, patterns, rules];
+  window.addEventListener("beforeprint", () => all.forEach((grid) => grid.print(true)));
+  window.addEventListener("afterprint", () => all.forEach((grid) => grid.print(false)));
+
+  return { fill, mark: () => groups.show(State.now.group), reveal };
 })();

@@ -3,9 +3,12 @@
 const Tooltip = (() => {
   const box = byId("tooltip");
   const AWAY = 14;
+  let beside = null;
 
   // Shows a title, lines of plain text, and pairs of a name and a text, beside a place on screen.
-  function show({ title, under, pairs = [], lines = [] }, rect) {
+  // It goes with `anchor` where the page scrolls; without one it is hidden.
+  function show({ title, under, pairs = [], lines = [] }, rect, anchor = null) {
+    beside = anchor;
     const list = el("dl", {}, ...pairs.flatMap(([name, text]) => [
       el("dt", {}, name),
       el("dd", {}, el("bdi", {}, shortened(String(text), 220))),
@@ -37,7 +40,10 @@ const Tooltip = (() => {
   document.addEventListener("keydown", (event) => {
     if (event.key === "Escape") hide();
   });
-  document.addEventListener("scroll", hide, { passive: true });
+  document.addEventListener("scroll", () => {
+    if (beside?.isConnected && !box.hidden) put(beside.getBoundingClientRect());
+    else hide();
+  }, { passive: true });
 
   const around = (event) => ({
     left: event.clientX, right: event.clientX, top: event.clientY + AWAY, bottom: event.clientY,

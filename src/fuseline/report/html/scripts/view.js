@@ -5,10 +5,11 @@ const View = (() => {
   const MOST = 3;
   const READABLE = 0.62; // a picture that fits only when smaller is fitted to its width
   const MARGIN = 12;
+  const NEAR = 60; // of the first box's middle: what of it must be seen
   const canvas = byId("picture");
   const scene = byId("scene");
   const at = { x: 0, y: 0, scale: 1 };
-  let size = { width: 1, height: 1 }; // of the whole picture
+  let size = { width: 1, height: 1, first: 0 }; // of the whole picture; where its first box is
   let redraw = () => {};
   const redrawSoon = oncePerFrame(() => redraw());
 
@@ -37,7 +38,8 @@ const View = (() => {
     move(x - (x - at.x) * ratio, y - (y - at.y) * ratio);
   }
 
-  // All of it; where that would be too small to read, its whole width, from the top.
+  // All of it; where that would be too small to read, its width, from the top; on a phone, what is
+  // around the first box.
   function fit(whole = false) {
     const { width, height } = room();
     const across = (width - 2 * MARGIN) / size.width;
@@ -45,18 +47,20 @@ const View = (() => {
     const scale = whole || matchMedia("print").matches || both >= READABLE ? both : Math.min(1, Math.max(across, READABLE));
     at.scale = Math.max(LEAST, scale);
     const left = (width - size.width * at.scale) / 2;
-    move(Math.max(MARGIN, left), Math.max(MARGIN, (height - size.height * at.scale) / 2));
+    const isFirstSeen = (size.first + NEAR) * at.scale < width;
+    const first = isFirstSeen ? MARGIN : Math.max(2 * left - MARGIN, width / 2 - size.first * at.scale);
+    move(left < MARGIN ? first : left, Math.max(MARGIN, (height - size.height * at.scale) / 2));
   }
 
-  // Brings a box into view, and to a size that can be read.
-  function reveal(box, centre = false) {
+  // Brings a box into view where it is not, and where it is to be read to a size that can be.
+  function reveal(box, isRead = false) {
     const { width, height } = room();
-    if (at.scale < READABLE && centre) at.scale = 0.85;
+    if (at.scale < READABLE && isRead) zoom(0.85 / at.scale);
     const [tall, wide] = [Math.min(box.height, 60), Math.min(box.width, 230)];
     const x = at.x + box.left * at.scale;
     const y = at.y + box.top * at.scale;
     const isSeen = x >= 0 && y >= 0 && x + wide * at.scale <= width && y + tall * at.scale <= height;
-    if (isSeen && !centre) return;
+    if (isSeen) return;
     move(width / 2 - (box.left + wide / 2) * at.scale, height / 2 - (box.top + tall / 2) * at.scale);
   }
 
