@@ -28,6 +28,21 @@ def test_charts_are_drawn_when_they_come_near(open_report: Open) -> None:
     expect(page.locator("[data-chart=capacity]")).to_have_count(0)
 
 
+def test_nothing_moves_when_charts_are_drawn(open_report: Open) -> None:
+    page = open_report("vit_b_16", height=500)
+    page.wait_for_selector("#groups-table tbody tr")
+    title = page.locator("#strategies-title")
+
+    title.scroll_into_view_if_needed()
+    before = title.bounding_box()
+    page.wait_for_selector("[data-chart=bottlenecks] svg")
+    page.wait_for_timeout(100)
+    after = title.bounding_box()
+    assert before
+    assert after
+    assert abs(before["y"] - after["y"]) < 40
+
+
 def test_the_capacity_curve_is_there_where_it_was_asked_for(open_report: Open) -> None:
     page = _charts(open_report("capacity"))
 

@@ -18,6 +18,7 @@ from fuseline.report.units import (
     fraction,
     intensity,
     percent,
+    size_in_words,
 )
 
 
@@ -85,20 +86,22 @@ def tiles(plan: PlanRow, result: Result) -> tuple[Tile, ...]:
     """The key figures of one plan."""
     unknown = plan.unknown_ops
     moved, work = scale_of_bytes(plan.traffic_bytes), scale_of_flops(plan.flops)
+    other = scale_of_flops(plan.other_flops).whole(plan.other_flops)
+    least, beside = (">= ", f" + {unknown:,} unknown") if unknown else ("", "")
     found = [
         Tile("launches", f"{plan.launches:,}", "", f"{plan.unfused_launches:,} unfused"),
         Tile(
             "memory traffic",
             moved.text(plan.traffic_bytes),
             moved.unit,
-            f"{_bytes(plan.unfused_traffic_bytes)} unfused",
+            f"{size_in_words(plan.unfused_traffic_bytes)} unfused",
         ),
         gap_tile(plan, result),
         Tile(
             "FLOPs",
-            at_least(work.text(plan.flops), unknown),
-            work.unit,
-            f"{_flops(plan.other_flops)} of other work",
+            f"{least}{work.text(plan.flops)}",
+            f"{work.unit}{beside}",
+            f"{other} of other work",
         ),
         Tile("FLOP/byte", _intensity(plan), "", _ridge(plan)),
     ]
@@ -112,16 +115,6 @@ def tiles(plan: PlanRow, result: Result) -> tuple[Tile, ...]:
     return (*found, Tile("unknown ops", f"{unknown:,}", "", said))
 
 
-def _bytes(value: int) -> str:
-    scale = scale_of_bytes(value)
-    return f"{scale.text(value)} {scale.unit}"
-
-
-def _flops(value: int) -> str:
-    scale = scale_of_flops(value)
-    return f"{scale.text(value)} {scale.unit}"
-
-
 def _intensity(plan: PlanRow) -> str:
     """FLOPs are at least what is counted, so FLOPs a byte are too."""
     figure = intensity(plan.arithmetic_intensity)
@@ -132,7 +125,7 @@ def _time(time: RooflineRow) -> Tile:
     """Seconds, and what they are: a bound by the device's peaks, or an estimate by its rates."""
     unrated = time.launches_without_vector_rate
     scale = scale_of_seconds(time.pipelined_seconds)
-    said = f"{scale.text(time.summed_seconds)} {scale.unit} one by one, launches in full"
+    said = f"{scale.whole(time.summed_seconds)} one by one, launches in full"
     if unrated:
         said = f"{count_of(unrated, 'launch', 'es')} in part: no source gives the rate"
     elif time.rated:
@@ -178,12 +171,12 @@ def _gap(plan: PlanRow, result: Result) -> Tile:
         above = plan.traffic_bytes - best.traffic_bytes
         sign = "+" if above >= 0 else "-"
         share = percent(abs(above), best.traffic_bytes)
-        beside = f"of {_bytes(best.traffic_bytes)}, {best.label}"
+        beside = f"of {size_in_words(best.traffic_bytes)}, {best.label}"
         proven = best.proof is not None and best.proof.is_optimal
         return Tile(label if proven else "above the best found", f"{sign}{share}", "", beside)
     least = result.graph.compulsory_bytes
     share = f"+{percent(plan.traffic_bytes - least, least)}" if least else NOTHING
-    return Tile("above the compulsory", share, "", f"of {_bytes(least)}")
+    return Tile("above the compulsory", share, "", f"of {size_in_words(least)}")
 
 
 def judged_by(plan: PlanRow) -> str:

@@ -5,6 +5,8 @@ const Charts = (() => {
   let ready = null; // Vega, once it is wanted
   let isNear = false;
   const WIDE = 640; // pixels
+  const AXIS_AND_LEGEND = 80; // pixels below and above the marks
+  const AROUND = { strategies: 51, capacity: 51 }; // the same without a legend
   const NAME = 90; // characters of a module's path in a chart
 
   const OPTIONS = {
@@ -29,10 +31,26 @@ const Charts = (() => {
     return ready;
   }
 
+  const specsNow = () => ({ ...Data.chart(0), ...Data.chart(State.now.strategy + 1) });
+
+  // Keeps room for charts that are not drawn yet: else what is below them would move when they are.
+  function reserve() {
+    const specs = specsNow();
+    for (const place of document.querySelectorAll("[data-chart]")) {
+      const spec = specs[place.dataset.chart];
+      const figure = place.closest("figure");
+      figure.hidden = !spec;
+      if (!spec || drawn.has(place)) continue;
+      caption(figure, spec.title);
+      const around = AROUND[place.dataset.chart] ?? AXIS_AND_LEGEND;
+      place.style.minHeight = `${(Number(spec.height) || 0) + around}px`;
+    }
+  }
+
   async function draw() {
-    if (!isNear) return;
+    if (!isNear) return void reserve();
     await load();
-    const specs = { ...Data.chart(0), ...Data.chart(State.now.strategy + 1) };
+    const specs = specsNow();
     for (const place of document.querySelectorAll("[data-chart]")) {
       const spec = specs[place.dataset.chart];
       place.closest("figure").hidden = !spec;
@@ -62,6 +80,7 @@ const Charts = (() => {
     chart.description = `${seen.replace(/\.?$/, ".")} ${place.dataset.about}`;
     const { view } = await window.vegaEmbed(place, chart, { ...OPTIONS, config: themeFor(place) });
     drawn.set(place, { spec, view });
+    place.style.minHeight = "";
     view.addEventListener("click", (event, item) => choose(place.dataset.chart, item?.datum));
   }
 
@@ -130,5 +149,5 @@ const Charts = (() => {
     draw();
   });
 
-  return { draw, mark };
+  return { draw, mark, reserve };
 })();

@@ -103,6 +103,7 @@
   for (const choice of document.querySelectorAll("[name=colour]")) choice.checked = choice.value === State.now.colour;
   performance.mark("first-picture");
   setTimeout(() => {
+    Charts.reserve();
     Tables.fill();
     if (State.now.group !== null) Tables.mark();
   });
