@@ -45,9 +45,8 @@ class MissedRows:
 
 
 def missed_rows(graph: Graph, plan: Plan) -> MissedRows:
-    """The pairs of neighbours that a plan leaves apart although one kernel would save bytes, the
-    most that
-    all pairs of a row would save first.
+    """The pairs of neighbours that a plan leaves apart although one kernel would save bytes: first
+    the row whose pairs would save most together.
 
     >>> from fuseline.fusion import partition
     >>> from fuseline.graph import Builder, Kind, Role

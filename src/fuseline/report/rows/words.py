@@ -52,8 +52,8 @@ def _bound(plan: PlanRow, result: Result) -> str:
     said = f"{size_in_words(least)} any partition must move; this one moves "
     said += f"{size_in_words(above)} more"
     if plan.proof is not None:
-        sentence = plan.proof.sentence
-        return f"{said}. By a search for the least {plan.proof.objective}: {sentence}."
+        searched = "It is" if plan.proof.objective == "bytes" else "In seconds it is"
+        return f"{said}. {searched} {plan.proof.sentence}."
     best = best_searched(result.plans)
     if best is None or not best.traffic_bytes:
         return f"{said}."
