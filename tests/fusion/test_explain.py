@@ -427,7 +427,7 @@ def test_vit_lacks_the_weights_of_its_feed_forward_on_chip() -> None:
     assert weights < first.remedy.on_chip_nbytes < weights + 100_000  # and rows on the way
     assert first.remedy.sentence == (
         "2 contractions in one kernel (linear_2, linear_3): no rung short of M joins them, and M "
-        "needs 18.9 MB on chip"
+        "needs 18.1 MiB on chip"
     )
 
 

@@ -26,3 +26,17 @@ def parse_size(text: str) -> int:
     if nbytes <= 0:
         raise InputError(f"on-chip memory must be positive, not '{text}'")
     return nbytes
+
+
+def needed_text(nbytes: int) -> str:
+    """Memory that something needs, rounded up to a tenth, so that as much suffices.
+
+    >>> needed_text(96), needed_text(2048), needed_text(18_911_232)
+    ('96 bytes', '2.0 KiB', '18.1 MiB')
+    >>> parse_size("18.1MiB") >= 18_911_232
+    True
+    """
+    for unit, shift in (("GiB", 30), ("MiB", 20), ("KiB", 10)):
+        if nbytes >= 1 << shift:
+            return f"{-(-nbytes * 10 // (1 << shift)) / 10:.1f} {unit}"
+    return f"{nbytes} bytes"

@@ -17,6 +17,7 @@ from fuseline.fusion.explain.data import Change, Remedy
 from fuseline.fusion.explain.rungs import SHORT_OF_M, judge, words_for
 from fuseline.fusion.legality import check_connection
 from fuseline.graph import OUTSIDE, Graph
+from fuseline.hardware.sizes import needed_text
 from fuseline.plan import Group, Rule
 
 _NAMED = 3  # a sentence names this many groups or tensors
@@ -120,7 +121,7 @@ def _by_third(case: Case) -> Iterator[Remedy]:
         sentence = f"{one}, {words_for(rung)} joins them all"
         yield Remedy(Change.THIRD, sentence, joined.saved_nbytes, rung, third=third)
     elif needed is not None:
-        sentence = f"{one}, M joins them all, and needs {_size(needed)} on chip"
+        sentence = f"{one}, M joins them all, and needs {needed_text(needed)} on chip"
         yield Remedy(
             Change.THIRD, sentence, joined.saved_nbytes, third=third, on_chip_nbytes=needed
         )
@@ -133,7 +134,7 @@ def _by_memory(case: Case) -> Iterator[Remedy]:
     why = f"{fault.reason}: no rung short of M joins them, and M needs"
     if fault.rule is Rule.CAPACITY:
         why = "the rules allow one kernel, which needs"
-    sentence = f"{why} {_size(needed)} on chip"
+    sentence = f"{why} {needed_text(needed)} on chip"
     yield Remedy(Change.ON_CHIP, sentence, case.saved_nbytes, on_chip_nbytes=needed)
 
 
@@ -165,14 +166,3 @@ def _why_not(case: Case) -> str:
     other = case.with_between.verdict.fault
     with_it = f", and with it {other.reason}" if other else ""
     return f"they depend on each other through {_names_between(case)}{with_it}"
-
-
-def _size(nbytes: int) -> str:
-    """Bytes for a sentence, in decimal units; exact below a thousand.
-
-    >>> _size(96), _size(18_900_000), _size(2_048)
-    ('96 bytes', '18.9 MB', '2.0 kB')
-    """
-    if nbytes < 1000:  # noqa: PLR2004
-        return f"{nbytes} bytes"
-    return f"{nbytes / 1e6:,.1f} MB" if nbytes >= 1e6 else f"{nbytes / 1e3:.1f} kB"  # noqa: PLR2004

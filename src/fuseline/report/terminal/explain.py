@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from rich.console import Console
 from rich.markup import escape
 
+from fuseline.hardware.sizes import needed_text
 from fuseline.report.rows.explain import ExplanationRow, HomeRow, MissedPairRow, RemedyRow
 from fuseline.report.terminal import print_pairs
 from fuseline.report.units import count_of, megabytes
@@ -26,7 +27,7 @@ def _together(row: ExplanationRow) -> list[tuple[str, str]]:
     legal = f"rung {row.rules} and above" if row.rules else f"no rung short of M: {row.objection}"
     pairs = [("group", _group(row.groups[0])), *_elsewhere(row)]
     if row.on_chip_bytes is not None and row.rules is None:
-        pairs.append(("M", f"needs {megabytes(row.on_chip_bytes)} MB on chip"))
+        pairs.append(("M", f"needs {needed_text(row.on_chip_bytes)} on chip"))
     saved = f"{megabytes(row.saved_bytes)} MB over its ops alone"
     return [*pairs, ("saves", saved), ("allowed by", legal)]
 
