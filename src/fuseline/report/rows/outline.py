@@ -132,7 +132,7 @@ def _folded(children: Sequence[_Signed]) -> tuple[Piece, ...]:
         pieces.append(
             _total(
                 "repeat",
-                f"{_name(inside[0][0])} … {_name(inside[-1][0])}",
+                f"{inside[0][0].name} … {inside[-1][0].name}",
                 tuple(_copy(copy) for copy in copies),
             )
         )
@@ -148,13 +148,9 @@ def _copy(pieces: Sequence[_Signed]) -> Piece:
     """One copy of a repeat: of a single module, what is in it."""
     if len(pieces) == 1:
         only = pieces[0][0]
-        return _total("copy", _name(only), only.children or (only,))
-    name = f"{_name(pieces[0][0])} … {_name(pieces[-1][0])}"
+        return _total("copy", only.name, only.children or (only,))
+    name = f"{pieces[0][0].name} … {pieces[-1][0].name}"
     return _total("copy", name, _folded(pieces))
-
-
-def _name(piece: Piece) -> str:
-    return piece.name
 
 
 def _total(kind: PieceKind, name: str, children: tuple[Piece, ...]) -> Piece:

@@ -4,6 +4,7 @@ and every percentage stands beside the two totals it is made of.
 
 from __future__ import annotations
 
+from fuseline.costs import BANDS
 from fuseline.hardware.device import Basis
 from fuseline.report.rows.best import best_searched
 from fuseline.report.rows.data import PlanRow, Result, Target
@@ -19,6 +20,9 @@ _TRAFFIC = (
     "Traffic is by whole tensors, to and from device memory, nothing kept between kernels: the "
     "least that one kernel can move. A tiled kernel may read an operand again."
 )
+
+_EDGES = ", ".join(f"{above:g}" for _, above, _ in reversed(BANDS) if above)
+"""Where one band of intensity ends and the next begins."""
 
 
 def headlines(plan: PlanRow, result: Result) -> tuple[str, ...]:
@@ -142,7 +146,7 @@ def assumptions(result: Result, target: Target | None) -> tuple[str, ...]:
         said.append(f"{once}.")
     if target is None:
         said.append(
-            "No device was named: groups are in bands of FLOP/byte (50, 10, 1), not in seconds."
+            f"No device was named: groups are in bands of FLOP/byte ({_EDGES}), not in seconds."
         )
     else:
         said.extend(_device(target, result))
