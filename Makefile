@@ -16,7 +16,7 @@ DEV := .venv/.installed-dev
 BENCH := .venv/.installed-bench
 
 .PHONY: help demo check check-all format format-check lint types layers test test-slow bench docs \
-	coverage optimal inductor predicted oracles picture test-gpu clean
+	coverage optimal inductor predicted oracles picture zoo zoo-page test-gpu clean
 
 help: ## list the targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  %-13s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -66,6 +66,7 @@ test-gpu: $(DEV) ## the tests that need an NVIDIA GPU alone; skipped, with the r
 bench: $(BENCH) ## time Fuseline and its peers on this machine
 	@$(BIN)/python benchmarks/run.py
 	@$(BIN)/python benchmarks/optimum.py
+	@$(BIN)/python benchmarks/sweep.py
 	@if command -v chromium > /dev/null; then $(BIN)/python benchmarks/pages.py; \
 	else echo "benchmarks/pages.py: skipped, no chromium"; fi
 
@@ -88,6 +89,14 @@ picture: $(DEMO) ## draw README's picture of ViT-B/16 (needs Graphviz)
 # Rows are kept as they come: run it again after an interrupt, and it goes on. The file goes when the
 # page is written, so that the next run starts anew.
 ROWS := .venv/coverage.jsonl
+
+zoo: $(DEMO) ## sweep every model of the zoos, and write docs/zoo.md (an hour; goes on after an interrupt)
+	@$(BIN)/fuseline sweep --jobs docs/zoo.toml -o .venv/zoo || test $$? = 1 # a job that failed is a row
+	@$(MAKE) --no-print-directory zoo-page
+
+zoo-page: $(DEMO) ## write docs/zoo.md from the rows that the sweep left in .venv/zoo
+	@$(BIN)/python -m fuseline.validate.zoo_folder .venv/zoo docs/zoo
+	@$(BIN)/python -m fuseline.validate.zoo_page docs/zoo docs/zoo.md
 
 inductor: $(DEMO) ## hold the rules of `inductor` against the real one, and write the page (15 minutes)
 	@$(BIN)/fuseline validate inductor -o docs/validation/inductor.md > /dev/null
@@ -117,16 +126,16 @@ clean: ## remove .venv, caches and builds
 	@$(PYTHON) -m venv .venv
 
 $(DEMO): pyproject.toml | .venv/bin/python
-	@echo "installing fuseline and the zoos in .venv"
-	@$(PIP) -e '.[zoo]'
+	@echo "installing fuseline, the zoos and what sweeps need in .venv"
+	@$(PIP) -e '.[zoo,sweep,query]'
 	@touch $@
 
 $(DEV): pyproject.toml | .venv/bin/python
 	@echo "installing fuseline, the zoos and the development tools in .venv"
-	@$(PIP) -e '.[zoo,dev]'
+	@$(PIP) -e '.[zoo,sweep,query,dev]'
 	@touch $@ $(DEMO)
 
 $(BENCH): pyproject.toml | .venv/bin/python
 	@echo "installing fuseline, the zoos and the benchmarks' peers in .venv"
-	@$(PIP) -e '.[zoo,bench]'
+	@$(PIP) -e '.[zoo,sweep,query,bench]'
 	@touch $@ $(DEMO)

@@ -5,7 +5,9 @@ optimisation); tests/validate/test_inductor_oracle.py reads them from it.
 from __future__ import annotations
 
 import pytest
+import torch
 from hypothesis import given
+from torch import nn
 
 from fuseline import capture
 from fuseline.costs.cover import cover_traffic
@@ -261,6 +263,30 @@ def test_a_pool_to_one_pixel_shares_the_outer_loop_of_a_norm_that_feeds_it() -> 
 
 
 # --- any graph ----------------------------------------------------------------------------------
+
+
+def test_a_copy_of_a_part_of_a_result_is_a_kernel_that_computes_no_op() -> None:
+    class Parts(nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.mix = nn.Conv2d(4, 9, 1)  # with a bias, which a GPU adds where the result is read
+            self.near = nn.Conv2d(4, 4, 3, padding=1, groups=4)
+
+        def forward(self, x: torch.Tensor) -> torch.Tensor:
+            _, middle, _ = self.mix(x).split((4, 4, 1), dim=1)
+            return self.near(middle)
+
+    graph = capture(Parts().eval().half(), (torch.zeros(1, 4, 8, 8, dtype=torch.float16),))
+    plan = inductor(graph, limits=GPU)
+    assert launched(graph, plan) == [["conv2d"], ["conv2d_1"]]
+    # the copy reads 4 of 9 channels and the bias of those, and leaves them side by side; the second
+    # kernel adds its own bias to the result
+    moved = 2 * (4 * 64 + 4 + 4 * 64)
+    assert [(extra.name, extra.nbytes) for extra in plan.extras] == [
+        ("conv2d", moved),
+        ("conv2d_1", moved),
+    ]
+    check_order(graph, plan)
 
 
 @given(graphs(recorded=True))

@@ -40,7 +40,8 @@ def command(*, name: str | None, json_path: str | None) -> None:
         rows = [device_row(device) for device in devices]
         _write(json_path, {"schema": LIST_SCHEMA, "devices": rows})
         if json_path != "-":
-            _print_list([device_line(row) for row in rows])
+            short = [f"{alias} ({row.name})" for row in rows for alias in row.aliases]
+            _print_list([device_line(row) for row in rows], short)
         return
     device = load_device(name)
     _write(json_path, {"schema": SCHEMA, "device": device})
@@ -59,12 +60,13 @@ def _write(path: str | None, document: dict[str, object]) -> None:
     click.echo(f"wrote {path}", err=True)
 
 
-def _print_list(lines: list[tuple[str, ...]]) -> None:
+def _print_list(lines: list[tuple[str, ...]], short: list[str]) -> None:
     from fuseline.report.terminal import print_table, stdout_console
 
     console = stdout_console()
     print_table(console, "Devices", COLUMNS, lines)
     console.print(f"\n{LEGEND}", soft_wrap=True)
+    console.print(f"Short names: {', '.join(short)}.", soft_wrap=True)
 
 
 def _print_device(device: Device) -> None:
@@ -75,6 +77,8 @@ def _print_device(device: Device) -> None:
     console = stdout_console()
     said = f"{device.title}: {device.architecture} {device.kind} by {device.vendor}, {device.year}"
     console.print(f"[bold]{escape(device.name)}[/bold]  {escape(said)}", soft_wrap=True)
+    if device.aliases:
+        console.print(f"  also {', '.join(device.aliases)}", soft_wrap=True)
     for note in device.notes:
         console.print(f"  note: {escape(note)}", soft_wrap=True)
     lines = [figure_line(figure) for figure in device.figures]

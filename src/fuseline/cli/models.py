@@ -32,7 +32,7 @@ def command(*, pattern: str) -> None:
 def _hint(zoo: str, pattern: str, *, elsewhere: bool) -> str:
     """The first other zoo that has matches, or the nearest name in this one."""
     glob = pattern if _GLOB & set(pattern) else f"*{pattern}*"
-    for other in zoos.ZOOS if elsewhere else ():  # transformers, which is imported, comes last
+    for other in zoos.ZOOS if elsewhere else ():
         if other != zoo and zoos.installed(other) and (found := zoos.matching(other, pattern)):
             return f": '{other}/{glob}' has {len(found)}"
     prefix = "" if zoo == zoos.ZOOS[0] else f"{zoo}/"

@@ -128,7 +128,8 @@ class Device:
     """What a device can do, figure by figure. `load_device` makes one from its file.
 
     What no source gives is absent: properties are then None, and peaks raise `InputError`. `rates`
-    are measured, a row a class of kernels: the roofline goes by them where there are any.
+    are measured, a row a class of kernels: the roofline goes by them where there are any. `aliases`
+    are short names of it.
     """
 
     name: str
@@ -141,6 +142,7 @@ class Device:
     stand_ins: tuple[StandIn, ...] = ()
     notes: tuple[str, ...] = ()
     rates: tuple[Rate, ...] = ()
+    aliases: tuple[str, ...] = ()
 
     def find_rate(self, kernel: KernelClass, dtype: str) -> Rate | None:
         """The measured rate of a class of kernels, or None where nobody measured it."""

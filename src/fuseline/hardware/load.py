@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 import re
 import tomllib
+from functools import cache
 from pathlib import Path
 
 from fuseline.errors import InputError, did_you_mean
@@ -71,17 +72,34 @@ def load_device(name_or_path: str | Path) -> Device:
     >>> h100.bandwidth, h100.matrix_peak("bfloat16").flops_per_second
     (3350000000000.0, 989400000000000.0)
 
-    What has a suffix or a folder is a path. Raises `InputError` for an unknown name, and for a file
-    that is missing, not TOML, or lacks a unit, a source or a figure that every device needs.
+    What has a suffix or a folder is a path; a device may have short names besides its own
+    (`aliases`). Raises `InputError` for an unknown name, and for a file that is missing, not TOML,
+    or lacks a unit, a source or a figure that every device needs.
+
+    >>> load_device("orin-agx").name
+    'jetson-agx-orin-64gb'
     """
     text = str(name_or_path)
     if text in DEVICES:
         path = _FOLDER / f"{text}.toml"
     elif isinstance(name_or_path, Path) or text.endswith(".toml") or "/" in text:
         path = Path(name_or_path)
+    elif text in aliases():
+        return load_device(aliases()[text])
     else:
         raise InputError(f"unknown device '{text}'{_hint(text.lower())}")
     return parse_device(read_bytes(path), text)
+
+
+@cache
+def aliases() -> dict[str, str]:
+    """Short name -> the device's own. A name that several devices could mean (`a100`) is none."""
+    found = {}
+    for name in DEVICES:  # most words are no alias: the files are read where one may be
+        for line in (_FOLDER / f"{name}.toml").read_text(encoding="utf-8").splitlines():
+            if line.startswith("aliases"):
+                found |= dict.fromkeys(tomllib.loads(line)["aliases"], name)
+    return found
 
 
 def parse_device(content: bytes, origin: str) -> Device:
@@ -98,7 +116,7 @@ def _hint(text: str) -> str:
     if begin := [name for name in DEVICES if text and name.startswith(text)]:
         named = " or ".join(f"'{name}'" for name in begin)
         return f": did you mean {named}?"
-    return did_you_mean(text, DEVICES) or ": 'fuseline devices' lists them"
+    return did_you_mean(text, (*DEVICES, *aliases())) or ": 'fuseline devices' lists them"
 
 
 class _Reader:
@@ -110,7 +128,7 @@ class _Reader:
         self._origin = origin
 
     def device(self, document: dict[str, object]) -> Device:
-        known = (*_WORDS, "year", "notes", "sources", "stands_in", "rates", *TABLES)
+        known = (*_WORDS, "aliases", "year", "notes", "sources", "stands_in", "rates", *TABLES)
         self._check_keys(document, known, "")
         words = {key: self._text(document, key, "") for key in _WORDS}
         if not _NAME.fullmatch(words["name"]):
@@ -129,7 +147,8 @@ class _Reader:
             year=self._year(document),
             figures=figures,
             stand_ins=self._stand_ins(document, sources, figures),
-            notes=self._notes(document),
+            notes=self._strings(document, "notes", "sentences"),
+            aliases=self._aliases(document),
             rates=self._rates(document, sources),
         )
 
@@ -278,11 +297,17 @@ class _Reader:
             raise self._fault("year", "is not a whole number")
         return year
 
-    def _notes(self, document: dict[str, object]) -> tuple[str, ...]:
-        notes = document.get("notes", [])
-        if not isinstance(notes, list) or not all(isinstance(note, str) for note in notes):
-            raise self._fault("notes", "is not a list of sentences")
-        return tuple(note for note in notes if isinstance(note, str))
+    def _aliases(self, document: dict[str, object]) -> tuple[str, ...]:
+        found = self._strings(document, "aliases", "names")
+        if not all(map(_NAME.fullmatch, found)):
+            raise self._fault("aliases", "are not lower-case words joined by '-'")
+        return found
+
+    def _strings(self, document: dict[str, object], key: str, what: str) -> tuple[str, ...]:
+        found = document.get(key, [])
+        if not isinstance(found, list) or not all(isinstance(text, str) for text in found):
+            raise self._fault(key, f"is not a list of {what}")
+        return tuple(text for text in found if isinstance(text, str))
 
     def _table(self, parent: dict[str, object], key: str, where: str) -> dict[str, object]:
         path = f"{where}.{key}" if where else key

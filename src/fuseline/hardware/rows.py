@@ -69,6 +69,7 @@ class DeviceRow:
     cache_nbytes: int | None
     ridge_flops_per_byte: float
     ridge_dtype: str
+    aliases: tuple[str, ...]
 
 
 def device_row(device: Device) -> DeviceRow:
@@ -88,6 +89,7 @@ def device_row(device: Device) -> DeviceRow:
         device.cache_nbytes,
         device.ridge_point(ridge_dtype),
         ridge_dtype,
+        device.aliases,
     )
 
 

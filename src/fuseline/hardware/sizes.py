@@ -12,8 +12,9 @@ _TOO_MANY = 1 << 63
 _SHIFTS = {"": 0, "K": 10, "M": 20, "G": 30}
 
 
-def parse_size(text: str) -> int:
-    """Bytes: a number with a unit, of which each is 2^10 of the one before; KiB is KB.
+def parse_size(text: str, what: str = "on-chip memory") -> int:
+    """Bytes: a number with a unit, of which each is 2^10 of the one before; KiB is KB. `what` it
+    is the size of is said of one that is not positive.
 
     >>> parse_size("256KB"), parse_size("256KiB"), parse_size("1.5MB"), parse_size("65536")
     (262144, 262144, 1572864, 65536)
@@ -24,7 +25,7 @@ def parse_size(text: str) -> int:
     if nbytes >= _TOO_MANY:
         raise InputError(f"'{text}' is no size: write 65536, 256KB or 24MB")
     if nbytes <= 0:
-        raise InputError(f"on-chip memory must be positive, not '{text}'")
+        raise InputError(f"{what} must be positive, not '{text}'")
     return nbytes
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from pathlib import Path
 
-from fuseline.errors import InputError
+from fuseline.errors import InputError, did_you_mean
 from fuseline.frontends import ATTENTIONS, VIAS, capture, check_via
 from fuseline.frontends.sources import zoos
 from fuseline.graph import Graph, load
@@ -70,10 +70,12 @@ def graph_of(model: str, how: Capturing) -> Graph:
         raise InputError(f"{error}; nor a transformers config.json: no 'model_type'") from error
 
 
-def matching_models(word: str) -> tuple[str, ...]:
-    """The models that one word names: itself, or those of a zoo that match a pattern.
+def matching_models(word: str, most: int | None = MOST_MODELS) -> tuple[str, ...]:
+    """The models that one word names: itself, or those of a zoo that match a pattern, `most` of
+    them (None: any number).
 
-    A pattern has `*`, `?` or `[`, and a zoo's prefix where it is not torchvision's.
+    A pattern has `*`, `?` or `[`, and a zoo's prefix where it is not torchvision's. Raises
+    `InputError` for one that matches nothing, with the nearest name, or too much.
 
     >>> matching_models("vit_b_16")
     ('vit_b_16',)
@@ -86,10 +88,12 @@ def matching_models(word: str) -> tuple[str, ...]:
     zoo, pattern = (zoo, pattern) if slash else (zoos.ZOOS[0], word)
     found = zoos.matching(zoo, pattern)
     if not found:
-        raise InputError(f"no {zoo} model matches '{pattern}'")
-    if len(found) > MOST_MODELS:
+        known = zoos.names(zoo)
+        hint = did_you_mean(known[0][: known[0].find("/") + 1] + pattern, known) if known else ""
+        raise InputError(f"no {zoo} model matches '{pattern}'{hint}")
+    if most is not None and len(found) > most:
         raise InputError(
-            f"'{word}' matches {len(found)} models, and at most {MOST_MODELS} are taken at once: "
+            f"'{word}' matches {len(found)} models, and at most {most} are taken at once: "
             "say it closer"
         )
     return tuple(found)

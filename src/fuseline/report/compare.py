@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 from itertools import product
 
-from fuseline.costs import cost, memory_fit
+from fuseline.costs import PlanCost, cost, memory_fit
 from fuseline.errors import InputError, did_you_mean
 from fuseline.fusion import STRATEGIES, Settings, choose_strategies
 from fuseline.graph import Graph
@@ -199,22 +199,29 @@ def find_ways(
     planned: Planned,
     tell: Callable[[str], None],
     failed: Callable[[str], None] | None = None,
+    kept: Callable[[PlanRow], PlanRow] | None = None,
 ) -> Iterator[Way]:
-    """Capture, partition and price, way by way; `tell` hears what is being done.
+    """Capture, partition and price, way by way; `tell` hears what is being done. `kept` says what
+    stays of each plan's rows: its totals, where nothing is said.
 
     A model that cannot be captured or partitioned ends it with an `InputError`; or, where there is
     a `failed`, that hears of it, and the others go on.
     """
     for subject in subjects:
         try:
-            yield from _ways_of(subject, planned, tell)
+            yield from _ways_of(subject, planned, tell, kept or totals)
         except InputError as error:
             if failed is None:
                 raise
             failed(f"{subject.name}: {error}")
 
 
-def _ways_of(subject: Subject, planned: Planned, tell: Callable[[str], None]) -> Iterator[Way]:
+def _ways_of(
+    subject: Subject,
+    planned: Planned,
+    tell: Callable[[str], None],
+    kept: Callable[[PlanRow], PlanRow],
+) -> Iterator[Way]:
     tell(f"capturing {subject.name}")
     asked, graph = subject.name, subject.model
     if isinstance(graph, str):
@@ -233,7 +240,7 @@ def _ways_of(subject: Subject, planned: Planned, tell: Callable[[str], None]) ->
             if memory is None and not plan.is_cover:
                 memory = memory_row(memory_fit(graph, plan))
             room = target.device.memory_nbytes if target else None
-            yield Way(asked, known.model, known.graph, totals(row), memory, room)
+            yield Way(asked, known.model, known.graph, kept(row), memory, room)
 
 
 def _tell_search(tell: Callable[[str], None], said: str, step: str, count: int) -> None:
@@ -244,12 +251,13 @@ def _priced(
     graph: Graph, strategy: str, setting: Settings, targets: Sequence[Target]
 ) -> Iterator[tuple[PlanRow, Plan, Target | None]]:
     """The plan on each device, made anew only where the device decides what it is."""
-    made: Plan | None = None
+    made: tuple[Plan, PlanCost] | None = None
     for target in targets or (None,):
         if made is None or _depends_on_device(strategy, setting):
             device = target.device if target else None
-            made = STRATEGIES[strategy](graph, replace(setting, device=device))
-        yield plan_row(graph, made, cost(graph, made), target), made, target
+            plan = STRATEGIES[strategy](graph, replace(setting, device=device))
+            made = plan, cost(graph, plan)
+        yield plan_row(graph, *made, target), made[0], target
 
 
 def _depends_on_device(strategy: str, setting: Settings) -> bool:

@@ -1,11 +1,12 @@
 """The zoos of named models, and the names in each. Nothing here imports torch.
 
-torchvision and timm register their models with a decorator, so their names are read from their
-sources: 0.1 s where importing the zoo takes 3 s.
+torchvision and timm register their models with a decorator, and transformers lists its families in
+tables, so names are read from their sources: 0.1 s where importing a zoo takes 3 s.
 """
 
 from __future__ import annotations
 
+import ast
 import re
 from fnmatch import fnmatchcase
 from importlib.util import find_spec
@@ -55,6 +56,55 @@ def timm_names() -> list[str]:
     return sorted(_registered(_folder("timm") / "models"))
 
 
+FAMILY_TABLES = (
+    "", "CAUSAL_LM", "SEQ_TO_SEQ_CAUSAL_LM", "MASKED_LM", "IMAGE_CLASSIFICATION",
+    "OBJECT_DETECTION", "ZERO_SHOT_OBJECT_DETECTION", "CTC", "SPEECH_SEQ_2_SEQ",
+    "AUDIO_CLASSIFICATION", "IMAGE_TEXT_TO_TEXT", "MULTIMODAL_LM",
+)  # fmt: skip
+"""transformers' tables that a family's class is taken from; "" is of bodies without a head."""
+
+
+def transformers_families() -> list[str]:
+    """Every `model_type` that transformers knows and can build, without `hf/`, sorted."""
+    check_installed("hf")
+    auto = _folder("transformers") / "models" / "auto"
+    configured = _tables(auto / "auto_mappings.py", auto / "configuration_auto.py")
+    built = _tables(auto / "modeling_auto.py")
+    heads = (f"MODEL_{f'FOR_{table}_' if table else ''}MAPPING_NAMES" for table in FAMILY_TABLES)
+    known = configured.get("CONFIG_MAPPING_NAMES", set())
+    return sorted(known.intersection(set().union(*(built.get(head, set()) for head in heads))))
+
+
+def _tables(*paths: Path) -> dict[str, set[str]]:
+    """Table -> its keys, where modules make tables: `NAME = OrderedDict([("key", ...), ...])`,
+    and `NAME.update({"key": ...})`.
+    """
+    found: dict[str, set[str]] = {}
+    for path in paths:
+        for node in ast.parse(path.read_bytes()).body:
+            match node:
+                case ast.Assign(targets=[ast.Name(id=name)], value=value):
+                    pass
+                case ast.Expr(ast.Call(ast.Attribute(ast.Name(id=name), "update"), args=[value])):
+                    pass
+                case _:
+                    continue
+            found.setdefault(name, set()).update(_keys_in(value))
+    return found
+
+
+def _keys_in(value: ast.expr) -> set[str]:
+    keys: list[ast.expr | None] = []
+    for node in ast.walk(value):
+        if isinstance(node, ast.Dict):
+            keys.extend(node.keys)
+        elif isinstance(node, ast.Tuple):
+            keys.extend(node.elts[:1])
+    return {
+        key.value for key in keys if isinstance(key, ast.Constant) and isinstance(key.value, str)
+    }
+
+
 def names(zoo: str) -> list[str]:
     """What `capture` takes from one zoo, sorted: with the zoo's prefix, torchvision's without.
 
@@ -66,10 +116,7 @@ def names(zoo: str) -> list[str]:
         case "timm":
             return [f"timm/{name}" for name in timm_names()]
         case "hf":
-            check_installed("hf")
-            from fuseline.frontends.sources import transformers
-
-            return transformers.model_names()
+            return [f"hf/{family}" for family in transformers_families()]
         case _:
             hint = did_you_mean(zoo, ZOOS) or f": one of {', '.join(ZOOS)}"
             raise InputError(f"unknown zoo '{zoo}'{hint}")

@@ -20,9 +20,10 @@ def make_cover(graph: Graph, scheduler: Scheduler, kernels: Sequence[Kernel]) ->
     """The plan of `kernels`, with views and control ops beside what they look at.
 
     A kernel that stores no op's result, but numbers or elements that a later step of one reads, is
-    none of its groups: the group of the last step holds the op.
+    none of its groups: the group of the last step holds the op. Nor is one that lays a result out
+    for a reader, and computes no op.
     """
-    whole = [kernel for kernel in kernels if any(node.stores for node in kernel.nodes)]
+    whole = [kernel for kernel in kernels if not _is_step(kernel)]
     computed = [dict.fromkeys(op for node in k.nodes for op in node.ops) for k in whole]
     stored = [frozenset(op for node in k.nodes for op in node.stores) for k in whole]
     groups, _ = cover_groups(graph, computed, stored)
@@ -41,9 +42,15 @@ def _steps(graph: Graph, scheduler: Scheduler, kernels: Sequence[Kernel]) -> tup
     return tuple(
         Extra(graph.ops[last].name, STEP, scheduler.moved_nbytes(kernel))
         for kernel in kernels
-        if not any(node.stores for node in kernel.nodes)
-        for last in [max(op for node in kernel.nodes for op in (*node.ops, node.named))]
+        if _is_step(kernel)
+        for last in [
+            max(op for node in kernel.nodes for op in (*node.ops, *node.stores, node.named))
+        ]
     )
+
+
+def _is_step(kernel: Kernel) -> bool:
+    return not any(node.stores and node.ops for node in kernel.nodes)
 
 
 def cover_groups(

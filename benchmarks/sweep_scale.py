@@ -1,0 +1,157 @@
+"""What the driver of a sweep takes as jobs grow: its store, fed with made rows of the real schema.
+
+python benchmarks/sweep_scale.py [JOBS...]
+
+Each size is kept in one fresh process (a job a capture, all but the last) and taken up again in
+another, as after an interruption. Making the rows is in the seconds: it stands for what a driver
+does besides.
+"""
+
+from __future__ import annotations
+
+import json
+import random
+import resource
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+from fuseline.report.captures import Capturing
+from fuseline.report.rows.table import Column, Measure, Value
+from fuseline.sweep.grids import Capture, Grid, Planning, Sweep
+from fuseline.sweep.schema import COLUMNS, LISTS, failed_row, jobs_of
+from fuseline.sweep.store import Finished, Store
+from fuseline.sweep.tasks import Row, Status
+from processes import run_for_json
+from tables import section, table
+
+SIZES = (10_000, 100_000, 1_000_000)
+MODELS = 1000
+FAILED = 0.02  # of the jobs
+ENVIRONMENT = {"rows": "made"}
+REASON = [column.name for column in COLUMNS].index("reason")
+PLANNING = Planning(("fusion",), devices=("h100-sxm",))
+
+
+def sweep_of(jobs: int) -> Sweep:
+    ways = tuple(Capturing(batch=batch) for batch in range(1, max(2, jobs // MODELS + 1)))
+    models = tuple(f"timm/model_{number:04d}" for number in range(min(MODELS, jobs)))
+    return Sweep((Grid(models, ways, PLANNING),))
+
+
+def figure(column: Column, scale: int, draw: random.Random) -> Value:
+    match column.measure:
+        case Measure.TEXT:
+            return "bandwidth"
+        case Measure.YES:
+            return draw.random() < 0.5
+        case Measure.COUNT:
+            return draw.randrange(20, 900)
+        case Measure.BYTES | Measure.FLOPS:
+            return scale * draw.randrange(10_000, 20_000_000)
+        case _:
+            return draw.random() * scale
+
+
+def made_row(capture: Capture, draw: random.Random) -> Row:
+    """Figures of plausible sizes."""
+    (job,) = jobs_of(capture)
+    if draw.random() < FAILED:
+        return failed_row(job, Status.DIED, "its process ended: signal 11 (SIGSEGV)")
+    asked = failed_row(job, Status.OK, "")[: len(COLUMNS)]
+    scale = (capture.how.batch or 1) * (1 + int(capture.model[-4:]) % 97)
+    row = [
+        figure(column, scale, draw) if value is None else value
+        for column, value in zip(COLUMNS, asked, strict=True)
+    ]
+    row[REASON] = None
+    lists = [
+        [
+            {field.name: figure(field, scale, draw) for field in each.fields}
+            for _ in range(draw.randrange(2, 6))
+        ]
+        for each in LISTS
+    ]
+    return (*row, *lists)
+
+
+def keep(folder: str, jobs: str) -> dict[str, float]:
+    """All captures but the last."""
+    sweep = sweep_of(int(jobs))
+    draw = random.Random(7)  # noqa: S311 - figures, no secrets
+    started = time.monotonic()
+    with Store.open(Path(folder), sweep, ENVIRONMENT) as store:
+        for number in store.todo():
+            if number == sweep.captures - 1:
+                break
+            capture = sweep.capture(number)
+            row = made_row(capture, draw)
+            store.keep(capture, Finished((row,), 1, 2.5, 2.6, 700 * 2**20, cached=False))
+    return {"seconds": time.monotonic() - started}
+
+
+def take_up(folder: str) -> dict[str, float]:
+    """Until the first capture that is to do is known."""
+    started = time.monotonic()
+    with Store.open(Path(folder), None, ENVIRONMENT) as store:
+        counts = store.counts()
+        first = next(store.todo())
+        seconds = time.monotonic() - started
+    if first != counts.done_captures or counts.done_captures != counts.captures - 1:
+        raise SystemExit(f"{counts}, and {first} is to do")
+    return {"seconds": seconds}
+
+
+MEASURES = {"keep": keep, "take_up": take_up}
+
+
+def in_child(*words: str) -> dict[str, float]:
+    return run_for_json([sys.executable, __file__, *words])
+
+
+def nbytes_in(folder: Path) -> int:
+    return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
+
+
+def rows_of(sizes: tuple[int, ...]) -> Iterator[tuple[str, ...]]:
+    for jobs in sizes:
+        with tempfile.TemporaryDirectory() as scratch:
+            folder = Path(scratch) / "zoo"
+            done = in_child("keep", str(folder), str(jobs))
+            again = in_child("take_up", str(folder))
+            results = nbytes_in(folder / "results")
+            yield (
+                f"{jobs:,}", f"{done['seconds']:.1f}", f"{done['cpu_seconds']:.1f}",
+                f"{done['mebibytes']:.0f}", f"{again['seconds']:.2f}", f"{again['mebibytes']:.0f}",
+                f"{results / jobs:.0f}", f"{nbytes_in(folder) / jobs:.0f}",
+            )  # fmt: skip
+
+
+NAMES = ("jobs", "seconds", "CPU seconds", "peak MiB", "taken up again, seconds", "its peak MiB",
+         "bytes a job in results/", "bytes a job in the folder")  # fmt: skip
+
+
+@section
+def scale_section(sizes: tuple[int, ...] = SIZES) -> Iterator[str]:
+    yield "\n## The driver as jobs grow\n"
+    yield (
+        "Its store, with made rows of the real schema: a job a capture, all but the last kept in "
+        "one process, and taken up again in another, until the first that is to do is known.\n"
+    )
+    yield from table(NAMES, list(rows_of(sizes)))
+
+
+if __name__ == "__main__":
+    if sys.argv[1:2] and sys.argv[1] in MEASURES:
+        figures = MEASURES[sys.argv[1]](*sys.argv[2:])
+        used = resource.getrusage(resource.RUSAGE_SELF)
+        print(
+            json.dumps(
+                figures
+                | {"cpu_seconds": used.ru_utime + used.ru_stime, "mebibytes": used.ru_maxrss / 1024}
+            )
+        )
+    else:
+        scale_section(tuple(map(int, sys.argv[1:])) or SIZES)
