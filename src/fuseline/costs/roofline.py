@@ -20,7 +20,7 @@ from enum import Enum
 
 from fuseline.costs.cache import cache_hits
 from fuseline.costs.dtypes import INTEGERS, computed_dtype, contracted_dtype
-from fuseline.costs.plan_cost import GroupCost, cost, extra_cost
+from fuseline.costs.plan_cost import GroupCost, PlanCost, cost, extra_cost
 from fuseline.costs.rated import RatedTerms, rated_terms
 from fuseline.graph import Graph, Kind, Op
 from fuseline.hardware.device import Device, Peak
@@ -214,9 +214,15 @@ def exposed_launches(
 
 
 def roofline(
-    graph: Graph, plan: Plan, device: Device, *, launch: str = "eager", tf32: bool = False
+    graph: Graph,
+    plan: Plan,
+    device: Device,
+    *,
+    launch: str = "eager",
+    tf32: bool = False,
+    price: PlanCost | None = None,
 ) -> PlanTime:
-    """Time of `plan` on `device`.
+    """Time of `plan` on `device`; `price` is its `cost`, where the caller has it already.
 
     `launch` is `eager` (a host launches kernel by kernel) or `graph` (replayed: a smaller overhead
     for every kernel, none of it hidden). `tf32` lets float32 contractions run as tfloat32. Kernels
@@ -227,8 +233,8 @@ def roofline(
     """
     rates = _Rates(device, tf32=tf32)
     kernels = [
-        _kernel(graph, [graph.ops[op] for op in group.ops], price, rates)
-        for group, price in zip(plan.groups, cost(graph, plan).groups, strict=True)
+        _kernel(graph, [graph.ops[op] for op in group.ops], group_cost, rates)
+        for group, group_cost in zip(plan.groups, (price or cost(graph, plan)).groups, strict=True)
     ]
     kernels += [
         _Kernel(extra_cost(extra), graph.source.dtype, 0.0, 0.0, host_waits=False)

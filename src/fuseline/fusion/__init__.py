@@ -34,6 +34,7 @@ __all__ = [
     "extended",
     "find_violations",
     "kernels_of",
+    "limits_of",
     "neighbours",
     "partition",
     "sequential",

@@ -9,17 +9,17 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
-from itertools import product
+from itertools import groupby, product
 
-from fuseline.costs import PlanCost, cost, memory_fit
+from fuseline.costs import cost, memory_fit
 from fuseline.errors import InputError, did_you_mean
-from fuseline.fusion import STRATEGIES, Settings, choose_strategies
+from fuseline.fusion import STRATEGIES, Settings, choose_strategies, limits_of
 from fuseline.graph import Graph
 from fuseline.hardware import DEVICES, Device, load_device
 from fuseline.plan import Plan
 from fuseline.report.captures import Capturing, graph_of, is_graph_file, matching_models
 from fuseline.report.jobs import Job, jobs, settings_of
-from fuseline.report.rows import PlanRow, Target, plan_row, rows
+from fuseline.report.rows import PlanRow, Target, plan_rows, rows
 from fuseline.report.rows.comparing import check_number
 from fuseline.report.rows.comparison import Comparison, Way
 from fuseline.report.rows.device import memory_row
@@ -202,7 +202,7 @@ def find_ways(
     kept: Callable[[PlanRow], PlanRow] | None = None,
 ) -> Iterator[Way]:
     """Capture, partition and price, way by way; `tell` hears what is being done. `kept` says what
-    stays of each plan's rows: its totals, where nothing is said.
+    stays of each plan's row, which has no members: its totals, where nothing is said.
 
     A model that cannot be captured or partitioned ends it with an `InputError`; or, where there is
     a `failed`, that hears of it, and the others go on.
@@ -251,20 +251,31 @@ def _priced(
     graph: Graph, strategy: str, setting: Settings, targets: Sequence[Target]
 ) -> Iterator[tuple[PlanRow, Plan, Target | None]]:
     """The plan on each device, made anew only where the device decides what it is."""
-    made: tuple[Plan, PlanCost] | None = None
-    for target in targets or (None,):
-        if made is None or _depends_on_device(strategy, setting):
-            device = target.device if target else None
-            plan = STRATEGIES[strategy](graph, replace(setting, device=device))
-            made = plan, cost(graph, plan)
-        yield plan_row(graph, *made, target), made[0], target
+    for several in _planned_alike(strategy, setting, targets):
+        device = several[0].device if several[0] else None
+        plan = STRATEGIES[strategy](graph, replace(setting, device=device))
+        made = plan_rows(graph, plan, cost(graph, plan), several, with_members=False)
+        for row, target in zip(made, several, strict=True):
+            yield row, plan, target
 
 
-def _depends_on_device(strategy: str, setting: Settings) -> bool:
-    """Inductor's limits are a device's, and seconds are on one."""
-    return strategy == "inductor" or (strategy == "optimal" and setting.objective == "seconds")
+def _planned_alike(
+    strategy: str, setting: Settings, targets: Sequence[Target]
+) -> Iterator[tuple[Target | None, ...]]:
+    """Devices that share a plan, in order: those of one kind for Inductor, whose limits are a
+    kind's; each alone where seconds on it decide; else all.
+    """
+    if not targets:
+        yield (None,)
+    elif strategy == "optimal" and setting.objective == "seconds":
+        yield from ((target,) for target in targets)
+    elif strategy == "inductor":
+        for _, alike in groupby(targets, lambda target: limits_of(target.device)):
+            yield tuple(alike)
+    else:
+        yield tuple(targets)
 
 
 def totals(row: PlanRow) -> PlanRow:
-    """A plan's totals: without its groups and refusals, which a comparison does not show."""
-    return replace(row, patterns=(), refusals=(), members=())
+    """A plan's totals: without its patterns and refusals, which a comparison does not show."""
+    return replace(row, patterns=(), refusals=())

@@ -9,7 +9,7 @@ from __future__ import annotations
 import time
 from collections.abc import Iterator
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
@@ -156,7 +156,7 @@ def _rows(
     planned = Planned((strategy,), (setting,), targets)
     try:
         with limits.step(task.limits), foreign_code(f"{strategy} failed"):
-            ways = find_ways((Subject(graph),), planned, _tell_nobody, kept=_without_members)
+            ways = find_ways((Subject(graph),), planned, _tell_nobody, kept=_as_it_is)
             jobs = _jobs_of_unit(task.capture, unit)
             pairs = zip(jobs, ways, strict=True)
             return [storable(job, row_of(job, way, graph)) for job, way in pairs]
@@ -169,9 +169,9 @@ def _jobs_of_unit(capture: Capture, unit: int) -> tuple[schema.Job, ...]:
     return jobs_of(capture)[unit * devices : (unit + 1) * devices]
 
 
-def _without_members(row: PlanRow) -> PlanRow:
-    """A row as `row_of` reads it: it asks for no op by name."""
-    return replace(row, members=())
+def _as_it_is(row: PlanRow) -> PlanRow:
+    """`row_of` reads patterns and refusals too."""
+    return row
 
 
 def _tell_nobody(said: str) -> None:

@@ -23,6 +23,7 @@ from fuseline.report.rows.plans import (
     graph_row,
     members_of,
     plan_row,
+    plan_rows,
     rows,
 )
 
@@ -45,5 +46,6 @@ __all__ = [
     "graph_row",
     "members_of",
     "plan_row",
+    "plan_rows",
     "rows",
 ]

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
 
 from fuseline.costs import (
     Band,
@@ -14,7 +16,7 @@ from fuseline.costs import (
     roofline,
 )
 from fuseline.costs.roofline import GroupTime
-from fuseline.fusion import find_violations
+from fuseline.fusion import Violation, find_violations
 from fuseline.graph import Graph
 from fuseline.plan import Group, Plan, Refusal
 from fuseline.report.rows.data import (
@@ -87,19 +89,37 @@ def _folded(graph: Graph) -> tuple[FoldedRow, ...]:
 
 def plan_row(graph: Graph, plan: Plan, price: PlanCost, target: Target | None = None) -> PlanRow:
     """Figures of one plan. Groups are counted as the seed document does: with an operator."""
+    (row,) = plan_rows(graph, plan, price, (target,))
+    return row
+
+
+def plan_rows(
+    graph: Graph,
+    plan: Plan,
+    price: PlanCost,
+    targets: Iterable[Target | None],
+    *,
+    with_members: bool = True,
+) -> Iterator[PlanRow]:
+    """Figures of one plan on each device (None: on none). What no device changes is found once;
+    without members, no group has a row of its own.
+    """
+    plain = _plain_row(graph, plan, price)
+    members = _members(graph, plan, price, plain.illegal_groups) if with_members else ()
+    for target in targets:
+        yield _on_device(graph, plan, price, replace(plain, members=members), target)
+
+
+def _plain_row(graph: Graph, plan: Plan, price: PlanCost) -> PlanRow:
+    """What is the same on every device, and without one; no members."""
     counted = counted_groups(graph, plan)
-    time = None
-    if target is not None:
-        time = roofline(graph, plan, target.device, launch=target.launch, tf32=target.tf32)
     proof = proof_row(plan.proof, graph.compulsory_bytes) if plan.proof else None
-    costliest = costliest_refusals(plan)
     violations = find_violations(graph, plan)
-    broken = {found.group: found.rule for found in reversed(violations)}
     return PlanRow(
         strategy=plan.strategy,
         kind="cover" if plan.is_cover else "partition",
         rules=plan.rules,
-        device=target.device.name if target else None,
+        device=None,
         groups=len(counted),
         launches=price.launches,
         unfused_launches=graph.compute_ops,
@@ -110,43 +130,48 @@ def plan_row(graph: Graph, plan: Plan, price: PlanCost, target: Target | None = 
         traffic_bytes=price.nbytes,
         unfused_traffic_bytes=price.unfused_nbytes,
         lower_bound_bytes=proof.bound if proof and proof.objective == "bytes" else None,
-        seconds=time.summed_seconds if time else None,
+        seconds=None,
         arithmetic_intensity=price.intensity,
         unknown_ops=price.unknown_ops,
         patterns=_patterns(graph, plan, price),
-        bottlenecks=_bottlenecks(price, time),
-        illegal_groups=tuple(
-            IllegalRow(
-                found.group,
-                plan.groups[found.group].pattern if found.group >= 0 else "",
-                found.rule,
-                found.reason,
-            )
-            for found in violations
-        ),
+        bottlenecks=_bottlenecks(price, None),
+        illegal_groups=tuple(_illegal_row(plan, found) for found in violations),
         illegal_saved_bytes=sum(
             price.groups[group].saved_nbytes
             for group in {found.group for found in violations}
             if group >= 0
         ),
         refusals=tuple(refusal_row(graph, refusal) for refusal in plan.refusals),
-        members=tuple(
-            _member(
-                graph,
-                group,
-                group_cost,
-                costliest,
-                time=time.groups[place] if time else None,
-                illegal=broken.get(group.id, ""),
-            )
-            for place, (group, group_cost) in enumerate(zip(plan.groups, price.groups, strict=True))
-        ),
+        members=(),
         proof=proof,
-        roofline=roofline_row(time) if time else None,
-        memory=_memory(graph, plan, target),
+        roofline=None,
+        memory=None,
         extra_launches=len(price.extras),
         extra_traffic_bytes=price.extra_nbytes,
         hidden_bytes=graph.hidden_bytes,
+    )
+
+
+def _illegal_row(plan: Plan, found: Violation) -> IllegalRow:
+    pattern = plan.groups[found.group].pattern if found.group >= 0 else ""
+    return IllegalRow(found.group, pattern, found.rule, found.reason)
+
+
+def _on_device(
+    graph: Graph, plan: Plan, price: PlanCost, row: PlanRow, target: Target | None
+) -> PlanRow:
+    """The row with what a device makes of the plan."""
+    if target is None:
+        return row
+    time = roofline(graph, plan, target.device, launch=target.launch, tf32=target.tf32, price=price)
+    return replace(
+        row,
+        device=target.device.name,
+        seconds=time.summed_seconds,
+        bottlenecks=_bottlenecks(price, time),
+        members=tuple(map(_timed, row.members, time.groups)),  # kernels besides come after groups
+        roofline=roofline_row(time),
+        memory=_memory(graph, plan, target),
     )
 
 
@@ -219,14 +244,20 @@ def costliest_refusals(plan: Plan) -> dict[int, Refusal]:
     return found
 
 
+def _members(
+    graph: Graph, plan: Plan, price: PlanCost, illegal: tuple[IllegalRow, ...]
+) -> tuple[MemberRow, ...]:
+    """A row for every group, without a device."""
+    costliest = costliest_refusals(plan)
+    broken = {found.group: found.rule for found in reversed(illegal)}
+    return tuple(
+        _member(graph, group, group_cost, costliest, broken.get(group.id, ""))
+        for group, group_cost in zip(plan.groups, price.groups, strict=True)
+    )
+
+
 def _member(
-    graph: Graph,
-    group: Group,
-    price: GroupCost,
-    costliest: dict[int, Refusal],
-    *,
-    time: GroupTime | None,
-    illegal: str,
+    graph: Graph, group: Group, price: GroupCost, costliest: dict[int, Refusal], illegal: str
 ) -> MemberRow:
     members = members_of(graph, group)
     refusal = costliest.get(members[0]) if len(members) == 1 and price.is_launch else None
@@ -245,14 +276,27 @@ def _member(
         saved_bytes=price.saved_nbytes,
         arithmetic_intensity=price.intensity,
         unknown_ops=price.unknown_ops,
-        bottleneck=_bound_by(price, time),
-        seconds=time.seconds if time else None,
-        compute_seconds=time.compute_seconds if time else None,
-        vector_seconds=time.vector_seconds if time else None,
-        bandwidth_seconds=time.bandwidth_seconds if time else None,
-        launch_seconds=time.launch_seconds if time else None,
+        bottleneck=price.band.value,
+        seconds=None,
+        compute_seconds=None,
+        vector_seconds=None,
+        bandwidth_seconds=None,
+        launch_seconds=None,
         alone=refusal.reason if refusal else "",
         illegal=illegal,
+    )
+
+
+def _timed(member: MemberRow, time: GroupTime) -> MemberRow:
+    """A group's row with the terms of its time."""
+    return replace(
+        member,
+        bottleneck=time.bottleneck.value if time.bottleneck else "",
+        seconds=time.seconds,
+        compute_seconds=time.compute_seconds,
+        vector_seconds=time.vector_seconds,
+        bandwidth_seconds=time.bandwidth_seconds,
+        launch_seconds=time.launch_seconds,
     )
 
 
@@ -268,9 +312,3 @@ def _operand_nbytes(graph: Graph, op: int) -> int:
         return 0
     tensors = (*found.inputs, *found.parameters, *found.outputs)
     return sum(graph.tensors[tensor].nbytes for tensor in tensors)
-
-
-def _bound_by(price: GroupCost, time: GroupTime | None) -> str:
-    if time is None:
-        return price.band.value
-    return time.bottleneck.value if time.bottleneck else ""
