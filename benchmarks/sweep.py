@@ -5,7 +5,8 @@ python benchmarks/sweep.py [--every N]
 All 80 classifiers x 3 strategies x 2 devices in one `fuseline sweep`, without its cache of graphs;
 beside it the same jobs of every Nth model (8th by default) as single commands, in the same run: one
 command a job, and one for all that one command can do, three strategies on a device. What the
-driver of 100,000 and of 1,000,000 jobs takes is measured by sweep_scale.py.
+driver of 100,000 and of 1,000,000 jobs takes is measured by sweep_scale.py; what a cluster would
+take for them is worked out by sweep_plan.py.
 """
 
 from __future__ import annotations
@@ -26,7 +27,8 @@ import duckdb
 import fuseline
 from fuseline.frontends.sources import zoos
 from processes import run_once
-from sweep_scale import scale_section
+from sweep_plan import plan_section
+from sweep_scale import SIZES, scale_section, scaled
 from tables import table
 
 REPORT = Path(__file__).resolve().parents[1] / "docs" / "sweep-speed.md"
@@ -142,6 +144,7 @@ def main(every: int) -> None:
         swept = sweep(models, Path(folder) / "out")
     sample = models[::every]
     each, few = singles(sample)
+    sizes = [scaled(jobs) for jobs in SIZES]
     versions = ", ".join(
         f"{name} {importlib.metadata.version(name)}" for name in ("torch", "torchvision", "pebble")
     )
@@ -151,7 +154,8 @@ def main(every: int) -> None:
         f"{os.cpu_count()} cores, fuseline {fuseline.__version__}, {versions}.\n\n"
         "## Against single commands\n\n"
         + document(models, swept, len(sample), each, few)
-        + scale_section()
+        + scale_section(sizes)
+        + plan_section(sizes[-1])
     )
 
 

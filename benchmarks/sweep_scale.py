@@ -19,6 +19,7 @@ import time
 from collections import deque
 from collections.abc import Iterator
 from contextlib import suppress
+from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -154,18 +155,38 @@ def nbytes_in(folder: Path) -> int:
     return sum(path.stat().st_size for path in folder.rglob("*") if path.is_file())
 
 
-def rows_of(sizes: tuple[int, ...]) -> Iterator[tuple[str, ...]]:
-    for jobs in sizes:
-        with tempfile.TemporaryDirectory() as scratch:
-            folder = Path(scratch) / "zoo"
-            done = in_child("keep", str(folder), str(jobs))
-            again = in_child("take_up", str(folder))
-            results = nbytes_in(folder / "results")
-            yield (
-                f"{jobs:,}", f"{done['seconds']:.1f}", f"{done['cpu_seconds']:.1f}",
-                f"{done['mebibytes']:.0f}", f"{again['seconds']:.2f}", f"{again['mebibytes']:.0f}",
-                f"{results / jobs:.0f}", f"{nbytes_in(folder) / jobs:.0f}",
-            )  # fmt: skip
+@dataclass(frozen=True, slots=True)
+class Scaled:
+    """What a sweep of so many jobs took its driver, and to take up again."""
+
+    jobs: int
+    seconds: float
+    cpu_seconds: float
+    mebibytes: float
+    again_seconds: float
+    again_mebibytes: float
+    result_nbytes: int
+    folder_nbytes: int
+
+    @property
+    def cells(self) -> tuple[str, ...]:
+        """A row of the table."""
+        return (
+            f"{self.jobs:,}", f"{self.seconds:.1f}", f"{self.cpu_seconds:.1f}",
+            f"{self.mebibytes:.0f}", f"{self.again_seconds:.2f}", f"{self.again_mebibytes:.0f}",
+            f"{self.result_nbytes / self.jobs:.0f}", f"{self.folder_nbytes / self.jobs:.0f}",
+        )  # fmt: skip
+
+
+def scaled(jobs: int) -> Scaled:
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = Path(scratch) / "zoo"
+        done = in_child("keep", str(folder), str(jobs))
+        again = in_child("take_up", str(folder))
+        return Scaled(
+            jobs, done["seconds"], done["cpu_seconds"], done["mebibytes"], again["seconds"],
+            again["mebibytes"], nbytes_in(folder / "results"), nbytes_in(folder),
+        )  # fmt: skip
 
 
 NAMES = ("jobs", "seconds", "CPU seconds", "peak MiB", "taken up again, seconds", "its peak MiB",
@@ -173,20 +194,20 @@ NAMES = ("jobs", "seconds", "CPU seconds", "peak MiB", "taken up again, seconds"
 
 
 @section
-def scale_section(sizes: tuple[int, ...] = SIZES) -> Iterator[str]:
+def scale_section(sizes: list[Scaled]) -> Iterator[str]:
     yield "\n## The driver as jobs grow\n"
     yield (
         "Driver and store, with made rows of the real schema from an executor that runs nothing: "
         "a job a capture, all but the last done in one process, stopped, and taken up again in "
         "another, until the first that is to do is known. Making the rows is in the seconds.\n"
     )
-    rows = list(rows_of(sizes))
-    yield from table(NAMES, rows)
-    first, last = rows[0], rows[-1]
+    yield from table(NAMES, [size.cells for size in sizes])
+    first, last = sizes[0], sizes[-1]
     yield (
-        f"\nTarget: {last[0]} jobs are taken up again in under 10 s: "
-        f"{'met' if float(last[4]) < 10 else '**missed**'}. The driver's peak goes from {first[3]} "
-        f"MiB with {first[0]} jobs to {last[3]} MiB with {last[0]}."
+        f"\nTarget: {last.jobs:,} jobs are taken up again in under 10 s: "
+        f"{'met' if last.again_seconds < 10 else '**missed**'}. The driver's peak goes from "
+        f"{first.mebibytes:.0f} MiB with {first.jobs:,} jobs to {last.mebibytes:.0f} MiB with "
+        f"{last.jobs:,}."
     )
 
 
@@ -201,4 +222,4 @@ if __name__ == "__main__":
             )
         )
     else:
-        scale_section(tuple(map(int, sys.argv[1:])) or SIZES)
+        scale_section([scaled(jobs) for jobs in tuple(map(int, sys.argv[1:])) or SIZES])

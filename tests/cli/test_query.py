@@ -52,6 +52,19 @@ def test_every_format_has_the_same_rows(
         assert f"{rows[0]['traffic_bytes']:,}" in text
 
 
+def test_the_sweeps_own_files_are_not_written_over(
+    zoo: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    before = sorted(Path(zoo).rglob("*"))
+    for name in ("results/x.parquet", "results/00000.parquet", "captures/x.csv", "lock"):
+        assert run(cli, ["query", zoo, SQL, "--format", "csv", "-o", f"{zoo}/{name}"]) == 2
+        assert capsys.readouterr().err == (
+            f"error: '{zoo}/{name}' is where the sweep keeps its own files: name another\n"
+        )
+    assert sorted(Path(zoo).rglob("*")) == before
+    assert run(cli, ["query", zoo, SQL, "-o", f"{zoo}/answer.csv"]) == 0
+
+
 def test_people_are_shown_a_hundred_rows(zoo: str, capsys: pytest.CaptureFixture[str]) -> None:
     for format_, limit, shown in (
         ("terminal", [], 100), ("markdown", [], 100), ("terminal", ["--limit", "0"], 120),

@@ -21,8 +21,12 @@ import pytest
 from fuseline.cli import cli, run
 from fuseline.cli.sweep import Running
 from fuseline.cli.sweeping import Bar, progress_in_words
-from fuseline.sweep.store import Counts
-from fuseline.sweep.tasks import Caching, Limits
+from fuseline.sweep.asked import sweep_of
+from fuseline.sweep.declared import read_jobs
+from fuseline.sweep.environment import here
+from fuseline.sweep.schema import failed_rows
+from fuseline.sweep.store import Counts, Finished, Store
+from fuseline.sweep.tasks import Caching, Limits, Status
 
 NETS = """
 import torch
@@ -121,7 +125,8 @@ def sweep(*words: str) -> int:
 
 
 def test_a_sweep_and_its_summary(done: Done) -> None:
-    assert (done.code, done.err) == (0, "")
+    assert done.code == 0
+    assert all(re.match(r"\d+ of 16 jobs", line) for line in done.err.splitlines())  # how far it is
     assert done.out.startswith("16 jobs of 4 captures: 16 ok\n")
     for words in (r"this run +4 captures in \d", r"a capture +\d.* CPU seconds on average",
                   r"rows +zoo/results/\*\.parquet", r'fuseline query zoo/ "select '):  # fmt: skip
@@ -144,8 +149,9 @@ def test_the_same_again_has_nothing_to_do(
     before = rows_of("zoo")
     assert sweep(*words, "-o", "zoo/") == 0
     out = capsys.readouterr().out
-    assert "this run" not in out
-    assert set(out.splitlines()) < set(zoo.out.splitlines())
+    said = "  this run   nothing was left to do\n"
+    assert said in out
+    assert set(out.replace(said, "").splitlines()) < set(zoo.out.splitlines())
     assert rows_of("zoo") == before
 
 
@@ -163,7 +169,7 @@ def test_failed_jobs_are_said_and_tried_again_when_asked(
         ("nets.py:raises", "refused"), ("nets.py:net", "ok"),
     ]  # fmt: skip
     assert sweep("-o", "zoo") == 1  # nothing to do, and it still failed
-    assert "this run" not in capsys.readouterr().out
+    assert "nothing was left to do" in capsys.readouterr().out
     assert sweep("-o", "zoo", "--retry-failed") == 1
     said = capsys.readouterr()
     assert said.err.startswith("1 jobs are done again\n")
@@ -202,8 +208,56 @@ def test_a_dry_run_writes_nothing(written: None, capsys: pytest.CaptureFixture[s
     ), strict=True)  # fmt: skip
     assert jobs[0] == sum(jobs[1:]) == 6 * captures[0]
     assert [line.split()[0] for line in lines[1:4]] == ["torchvision", "timm", "hf"]
-    assert lines[5] == "  alexnet, batch 1, dtype bfloat16: 6 jobs"
-    assert len(lines) == 10
+    assert lines[4:6] == [
+        "each capture by:", "  fusion, inductor, optimal on h100-sxm, jetson-agx-orin-64gb",
+    ]  # fmt: skip
+    assert lines[7] == "  alexnet, batch 1, dtype bfloat16: 6 jobs"
+    assert len(lines) == 12
+
+
+def test_a_dry_run_needs_no_folder_and_tells_what_differs(
+    written: None, capsys: pytest.CaptureFixture[str]
+) -> None:
+    del written
+    Path("jobs.toml").write_text(
+        JOBS
+        + """
+[[sweep]]
+models = "hf/bert"
+seq-len = [16]
+train = true
+device = "t4"
+launch = "graph"
+tf32 = true
+strategy = "optimal"
+rules = ["A", "T"]
+"""
+    )
+    assert sweep("--jobs", "jobs.toml", "--dry-run") == 0
+    out = capsys.readouterr().out
+    assert "captures by:\n  unfused, fusion on t4, jetson-agx-orin-64gb: 4\n" in out
+    assert "  optimal (rules A, T) on t4 with graph and tf32: 1\n" in out
+    assert "  hf/bert, seq-len 16, train: 2 jobs\n" in out
+
+
+def test_a_dry_run_says_what_is_left(capsys: pytest.CaptureFixture[str]) -> None:
+    sweep_of_all = sweep_of(read_jobs(Path("jobs.toml")))
+    with Store.open(Path("zoo"), sweep_of_all, here()) as store:
+        capture = sweep_of_all.capture(0)
+        rows = [
+            row for unit in (0, 1) for row in failed_rows(capture, unit, Status.DIED, "it fell")
+        ]
+        store.keep(capture, Finished(tuple(rows), 2, 0.0, 0.0, 0, cached=False))
+    before = {path: path.read_bytes() for path in Path("zoo").rglob("*") if path.is_file()}
+    for words in ([], FLAGS):
+        assert sweep(*words, "-o", "zoo", "--dry-run") == 0
+        assert capsys.readouterr().out.endswith("left to do: 12 jobs of 3 captures\n")
+    assert sweep(*FLAGS, "--batch", "7", "-o", "zoo", "--dry-run") == 2
+    assert "was begun with --batch 1, 2, and now it is 1, 2, 7" in capsys.readouterr().err
+    after = {path: path.read_bytes() for path in Path("zoo").rglob("*") if path.is_file()}
+    assert before == after
+    [row] = pq.read_table("zoo/captures").to_pylist()
+    assert [row[name] for name in ("cpu_seconds", "seconds", "peak_bytes")] == [None] * 3
 
 
 # --- interruptions --------------------------------------------------------------------------
@@ -226,7 +280,7 @@ def test_stopped_it_keeps_what_is_done_and_goes_on(
     process.send_signal(number)
     out, err = process.communicate(timeout=60)
     assert (process.returncode, out) == (130, "")
-    assert err == "stopped: 1 of 2 jobs are done; the same command goes on\n"
+    assert err.endswith("stopped: 1 of 2 jobs are done; the same command goes on\n")
     assert [row["model"] for row in rows_of("zoo")] == ["nets.py:net"]
 
     Path("go").touch()
@@ -247,10 +301,17 @@ def test_a_line_now_and_then_where_there_is_no_terminal(
     monkeypatch.setattr("fuseline.cli.sweeping.monotonic", lambda: now)
     with Bar(Counts(10, 100, 0, 0, {})) as bar:
         bar.tell(Counts(10, 100, 1, 10, {}))
-        now += 30
+        now += 5
+        bar.tell(Counts(10, 100, 1, 10, {}))
+        bar.tell(Counts(10, 100, 1, 10, {}))
+        now += 25
+        bar.tell(Counts(10, 100, 2, 15, {"died": 1}))
+        now += 5
         bar.tell(Counts(10, 100, 2, 20, {"died": 1}))
-        bar.tell(Counts(10, 100, 3, 30, {"died": 1}))
-    assert capsys.readouterr().err == "20 of 100 jobs, 1 failed, 40 jobs/min, 2:00 left\n"
+    assert capsys.readouterr().err.splitlines() == [
+        "10 of 100 jobs, 120 jobs/min, 0:45 left",
+        "20 of 100 jobs, 1 failed, 34 jobs/min, 2:20 left",
+    ]
 
 
 def test_progress_before_anything_is_done() -> None:
@@ -285,7 +346,11 @@ REFUSED: tuple[tuple[list[str], str], ...] = (
     ([*ONE, "--address", "auto"], "--address is a cluster's: add --executor ray"),
     ([*ONE, "--executor", "ray", "--workers", "3"], "--workers are of this machine"),
     ([*ONE, "--workers", "0"], "Invalid value for '--workers'"),
-    ([*ONE, "--job-seconds", "0"], "--job-seconds must be positive, not 0"),
+    ([*ONE, "--job-seconds", "0"], "--job-seconds must be positive and at most"),
+    ([*ONE, "--job-seconds", "inf"], "at most 1,000,000,000, not inf"),
+    ([*ONE, "--job-seconds", "1e10"], "at most 1,000,000,000, not 1e+10"),
+    ([*ONE, "--job-memory", "63MB"], "--job-memory must be at least 64.0 MiB, not '63MB'"),
+    ([*ONE, "--executor", "ray", "--address", "h"], "'h' is no address of a Ray cluster"),
     ([*ONE, "--job-memory", "0"], "--job-memory must be positive, not '0'"),
     ([*ONE, "--job-memory", "lots"], "'lots' is no size"),
     ([*ONE, "--cache-limit", "-1"], "--cache-limit must be positive, not '-1'"),

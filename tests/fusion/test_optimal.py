@@ -6,8 +6,10 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from torch import nn
 
 from fuseline import capture, partition
 from fuseline.costs import cost, group_traffic
@@ -259,6 +261,34 @@ def test_the_chain_of_bounds(graph: Graph, rules: str) -> None:
         other = partition(graph, name)
         if not find_violations(graph, other, kernels) and not other.is_cover:
             assert proof.value <= cost(graph, other).nbytes
+
+
+class Gated(nn.Module):
+    """The view of one kernel's result takes its shape from another's."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.gate = nn.Linear(32, 32)
+        self.bias = nn.Parameter(torch.zeros(4, 8))
+
+    def forward(self, x: torch.Tensor, q: torch.Tensor) -> torch.Tensor:
+        heads = nn.functional.scaled_dot_product_attention(q, q, q).transpose(1, 2)
+        return heads * torch.sigmoid(self.gate(x).view_as(heads) + self.bias)
+
+
+def test_a_view_between_two_kernels_does_not_make_them_one() -> None:
+    graph = capture(Gated().eval(), (torch.zeros(1, 64, 32), torch.zeros(1, 4, 64, 8)))
+    plan = partition(graph, "optimal")
+    kernels = [
+        [graph.ops[op].name for op in group.ops if graph.ops[op].is_compute]
+        for group in plan.groups
+    ]
+    assert kernels == [["linear"], ["scaled_dot_product_attention", "add", "sigmoid", "mul"]]
+    assert find_violations(graph, plan) == ()
+    # linear: x, weight, bias in, gate out; the rest: q, gate, bias in, result out
+    nbytes = 4 * (64 * 32 + 32 * 32 + 32 + 64 * 32) + 4 * (4 * 64 * 8 + 64 * 32 + 4 * 8 + 64 * 32)
+    assert plan.proof is not None
+    assert cost(graph, plan).nbytes == plan.proof.value == nbytes
 
 
 def test_the_ladder_only_descends(graph: Graph) -> None:

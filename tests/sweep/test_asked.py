@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import subprocess
 import sys
 from dataclasses import replace
@@ -199,8 +200,15 @@ def test_a_captured_file_is_captured_already(tmp_path: Path) -> None:
 
 
 def test_a_job_that_two_tables_ask_for_is_refused() -> None:
-    with pytest.raises(InputError, match="grids 1 and 2 both ask for 'resnet18' by fusion"):
-        sweep_of([asked("resnet18"), asked("resnet50", "resnet18")])
+    said = "'jobs.toml', [[sweep]] 2: 'resnet18' by fusion is asked for in [[sweep]] 1 too"
+    with pytest.raises(InputError, match=f"^{re.escape(said)}$"):
+        sweep_of([asked("resnet18"), asked("resnet50", "resnet18")], "jobs.toml")
+
+
+def test_what_a_table_gets_wrong_names_file_and_table() -> None:
+    wrong = replace(asked("resnet18"), device=("t44",))
+    with pytest.raises(InputError, match=r"^'jobs.toml', \[\[sweep\]\] 2: unknown device 't44'"):
+        sweep_of([asked("resnet50"), wrong], "jobs.toml")
 
 
 def test_asking_imports_no_zoo() -> None:

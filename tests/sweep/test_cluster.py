@@ -7,13 +7,14 @@ import time
 from collections.abc import Iterator
 from hashlib import sha256
 from pathlib import Path
+from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
 import pytest
 
 from fuseline.errors import InputError
 from fuseline.report.captures import Capturing
-from fuseline.sweep.cluster import RayExecutor, find_cluster, on_this_machine
+from fuseline.sweep.cluster import RayExecutor, check_cluster, find_cluster, on_this_machine
 from fuseline.sweep.drive import drive
 from fuseline.sweep.environment import here
 from fuseline.sweep.grids import Grid, Planning, Sweep
@@ -271,6 +272,11 @@ def test_a_cluster_that_has_ended_is_one_line(
     where = "ray._private.services"
     monkeypatch.setattr(f"{where}.find_gcs_addresses", set[str])
     monkeypatch.setattr(f"{where}.find_bootstrap_address", lambda _: found)  # what Ray noted
+    with pytest.raises(
+        InputError, match=r"^no Ray cluster .*'ray start --head' begins one"
+    ) as told:
+        check_cluster("auto")
+    assert "ConnectionError" not in str(told.value)
     with pytest.raises(InputError, match="no Ray cluster"), RayExecutor("auto"):
         pass
 
@@ -288,6 +294,22 @@ def test_a_cluster_that_does_not_take_us_is_one_line(
     monkeypatch.setattr("fuseline.sweep.cluster.find_cluster", lambda address: address)
     with pytest.raises(InputError, match="no Ray cluster at 'h:1'"), RayExecutor("h:1"):
         pass
+
+
+def test_a_cluster_without_a_cpu_is_said_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    pytest.importorskip("ray", reason="Ray is not installed: pip install 'fuseline[sweep,ray]'")
+    machines = [{"NodeID": "head", "Alive": True, "Resources": {}}]
+    monkeypatch.setattr("ray.nodes", lambda: machines)
+    where = SimpleNamespace(get_node_id=lambda: "head")
+    monkeypatch.setattr("ray.get_runtime_context", lambda: where)
+    monkeypatch.setattr("fuseline.sweep.cluster.SLOTS_SECONDS", 0.0)
+    told: list[str] = []
+    executor = RayExecutor("h:1", tell=told.append)
+    assert [executor.slots, executor.slots] == [2, 2]
+    assert told == ["no CPU in the cluster yet: 'ray start --address HEAD:6379' adds some"]
+    machines.append({"NodeID": "other", "Alive": True, "Resources": {"CPU": 8.0}})
+    assert executor.slots == 10
+    assert len(told) == 1
 
 
 def test_without_ray_it_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -272,7 +272,9 @@ def test_a_unit_out_of_memory_is_tried_once_more_in_another_task() -> None:
     assert said(store.kept[0]) == FINE
     assert executor.units[0] == [(0, 1, 2), (1,)]
     store, executor = after({(0, 1): [Status.OUT_OF_MEMORY] * 2})
-    assert said(store.kept[0]) == [FINE[0], ("out of memory", "too much"), FINE[2]]
+    assert said(store.kept[0]) == [
+        FINE[0], ("out of memory", "fusion: too much; tried twice"), FINE[2],
+    ]  # fmt: skip
     assert store.kept[0].attempts == 2
 
 
@@ -287,7 +289,8 @@ def test_a_unit_that_is_refused_is_not_tried_again() -> None:
 )
 def test_a_model_that_cannot_be_captured_fails_every_unit(status: Status, attempts: int) -> None:
     store, _ = after({(0, None): [Uncaptured(status, "no such op")] * 2})
-    assert said(store.kept[0]) == [(status.value, "no such op")] * 3
+    reason = "no such op" if attempts == 1 else "capture: no such op; tried twice"
+    assert said(store.kept[0]) == [(status.value, reason)] * 3
     assert store.kept[0].attempts == attempts
 
 

@@ -22,7 +22,7 @@ def test_versions_are_those_installed() -> None:
 
 def test_a_package_that_is_not_there_is_left_out(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(environment, "_PACKAGES", ("torch", "no-such-package"))
-    assert environment.here().keys() == {"python", "fuseline", "code", "torch"}
+    assert environment.here().keys() == {"python", "fuseline", "code", "captures", "torch"}
 
 
 def test_nothing_is_imported_for_it() -> None:
@@ -31,14 +31,18 @@ def test_nothing_is_imported_for_it() -> None:
     assert run.stdout == "False\n"
 
 
+def digests(scratch: Path, files: dict[str, str]) -> dict[str, str]:
+    folder = scratch / str(len(list(scratch.iterdir())))
+    for name, content in files.items():
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(content)
+    return environment._digests(folder)  # noqa: SLF001 - `here` reads the package itself
+
+
 def test_code_is_told_by_its_content_and_place(tmp_path: Path) -> None:
     def code(files: dict[str, str]) -> str:
-        folder = tmp_path / str(len(list(tmp_path.iterdir())))
-        for name, content in files.items():
-            path = folder / name
-            path.parent.mkdir(parents=True, exist_ok=True)
-            path.write_text(content)
-        return environment._code(folder)  # noqa: SLF001 - `here` reads the package itself
+        return digests(tmp_path, files)["code"]
 
     one = {"graph/a.py": "x = 1", "hardware/h.toml": "y = 2"}
     assert code(one) == code(one)
@@ -57,3 +61,13 @@ def test_differences_name_both_sides() -> None:
         == "torch 2.13.0 here, 2.12.1 there"  # fmt: skip
     assert environment.difference(ours, {"torch": "2.13.0", "code": "ab"}) \
         == "timm 1.0 here, none there"  # fmt: skip
+
+
+def test_what_captures_is_told_apart_from_what_plans(tmp_path: Path) -> None:
+    one = {"graph/a.py": "x = 1", "fusion/b.py": "y = 2", "report/captures.py": "z = 3"}
+    before = digests(tmp_path, one)["captures"]
+    assert digests(tmp_path, {**one, "fusion/b.py": "y = 3"})["captures"] == before
+    assert digests(tmp_path, {**one, "graph/a.py": "x = 2"})["captures"] != before
+    assert digests(tmp_path, {**one, "report/captures.py": "z = 4"})["captures"] != before
+    ours = {"torch": "2.13.0", "code": "ab", "captures": "cd", "highspy": "1.15"}
+    assert environment.capturing(ours) == {"torch": "2.13.0", "captures": "cd"}

@@ -22,7 +22,7 @@ EXPECTED = {
     "hang": ("out of time", "capture: not done after 15 s; tried twice", 2),
     "native_hang": ("out of time", "capture: not done after 15 s; tried twice", 2),
     "allocating": (
-        "out of memory", "it needs more than the 8.0 GiB that a job may take", 2,
+        "out of memory", "capture: it needs more than the 8.0 GiB that a job may take; tried", 2,
     ),
     "abort": ("died", "capture: its process was ended by SIGABRT", 2),
     "raising": ("refused", "ValueError: no such width", 1),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 import resource
 import signal
@@ -14,7 +15,7 @@ from unittest.mock import Mock
 import pytest
 
 from fuseline.sweep import limits
-from fuseline.sweep.limits import is_out_of_memory, step
+from fuseline.sweep.limits import is_alive, is_out_of_memory, step, usable_cores
 from fuseline.sweep.tasks import Limits
 
 _HEAD = """
@@ -108,12 +109,48 @@ def test_memory_errors_are_known_when_wrapped() -> None:
         except ValueError as found:
             return found
 
-    assert is_out_of_memory(wrapped(MemoryError()))
+    def found(error: Exception, *, limited: bool = False) -> bool:
+        return is_out_of_memory(error, limited=limited)
+
+    assert found(wrapped(MemoryError()))
     said = "[enforce fail at alloc_cpu.cpp:124] DefaultCPUAllocator: can't allocate memory"
-    assert is_out_of_memory(wrapped(RuntimeError(said)))
-    assert is_out_of_memory(OSError(12, os.strerror(12)))
-    assert not is_out_of_memory(wrapped(RuntimeError("shapes differ")))
-    assert not is_out_of_memory(ValueError("can't allocate memory"))
+    assert found(wrapped(RuntimeError(said)))
+    assert found(OSError(12, os.strerror(12)))
+    assert not found(wrapped(RuntimeError("shapes differ")))
+    assert not found(ValueError("can't allocate memory"))
+    for said in ("error return without exception set",
+                 "<class 'map'> returned NULL without setting an exception"):  # fmt: skip
+        assert found(wrapped(SystemError(said)), limited=True)
+        assert not found(SystemError(said))
+    assert not found(SystemError("bad argument"), limited=True)
+
+
+@pytest.mark.parametrize("seconds", [math.inf, 1e300, -1.0])
+def test_a_time_that_no_timer_takes_leaves_memory_as_it_was(seconds: float) -> None:
+    before = resource.getrlimit(resource.RLIMIT_AS)
+    with pytest.raises((OverflowError, OSError)), step(Limits(seconds)):
+        pass
+    assert resource.getrlimit(resource.RLIMIT_AS) == before
+
+
+def test_processes_of_others_are_alive(monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(process: int, number: int) -> None:
+        raise PermissionError(process, number)
+
+    assert is_alive(os.getpid())
+    ended = subprocess.Popen([sys.executable, "-c", ""])
+    ended.wait()
+    assert not is_alive(ended.pid)
+    monkeypatch.setattr("os.kill", refuse)
+    assert is_alive(1)
+
+
+def test_cores_are_counted_where_the_system_does_not_tell_ours(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    assert usable_cores() == len(os.sched_getaffinity(0))
+    monkeypatch.delattr("os.sched_getaffinity")
+    assert usable_cores() == (os.cpu_count() or 1)
 
 
 @pytest.mark.skipif(not os.access("/proc/self/clear_refs", os.W_OK), reason="peaks are not reset")
@@ -128,24 +165,39 @@ def test_a_peak_counts_from_its_start() -> None:
 # --- a worker -------------------------------------------------------------------------------
 
 
-def test_a_worker_is_silent_but_for_its_faults() -> None:
+def test_a_worker_is_silent() -> None:
     ended = _run("""
         prepare_worker()
         print("a model says so")
         os.write(1, b"so does native code")
         warnings.warn("and warns")
-        print("a fault", file=sys.stderr)
+        print("and complains", file=sys.stderr)
+        os.system("echo as what it starts")
     """)
-    assert (ended.stdout, ended.stderr, ended.returncode) == ("", "a fault\n", 0)
+    assert (ended.stdout, ended.stderr, ended.returncode) == ("", "", 0)
+
+
+def test_what_a_model_closed_is_open_for_the_next() -> None:
+    ended = _run("""
+        told = os.dup(2)
+        prepare_worker()
+        sys.stdout.close()
+        from fuseline.sweep.limits import mend_streams
+        mend_streams()
+        print("the next model", flush=True)
+        os.write(told, b"fine")
+    """)
+    assert (ended.stdout, ended.stderr, ended.returncode) == ("", "fine", 0)
 
 
 def test_a_worker_is_deaf_to_ctrl_c_and_dumps_no_core() -> None:
     ended = _run("""
+        told = os.dup(2)
         prepare_worker()
         os.kill(os.getpid(), signal.SIGINT)
-        print(resource.getrlimit(resource.RLIMIT_CORE)[0], file=sys.stderr)
+        os.write(told, b"%d" % resource.getrlimit(resource.RLIMIT_CORE)[0])
     """)
-    assert ended.stderr == "0\n"
+    assert ended.stderr == "0"
 
 
 def test_a_worker_ends_when_its_parent_is_gone() -> None:

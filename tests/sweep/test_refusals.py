@@ -117,26 +117,26 @@ def with_planning(planning: Planning) -> Sweep:
 
 
 OTHERS = [
-    (with_planning(Planning(("fusion",))), "strategies unfused, fusion, and now it is fusion"),
+    (with_planning(Planning(("fusion",))), "--strategy unfused, fusion, and now it is fusion"),
     (
         with_planning(replace(PLANNING, devices=("h100-sxm",))),
-        "devices none, and now it is h100-sxm",
+        "--device none, and now it is h100-sxm",
     ),
     (
         with_planning(replace(PLANNING, search_seconds=5.0)),
-        "search seconds 60.0, and now it is 5.0",
+        "--time-limit 60, and now it is 5",
     ),
     (
         Sweep((replace(GRID, ways=(Capturing(batch=1), Capturing(batch=8))),)),
-        "batch 1, 2, and now it is 1, 8",
+        "--batch 1, 2, and now it is 1, 8",
     ),
     (
         Sweep((replace(GRID, ways=(*GRID.ways, Capturing(batch=1, dtype="float16"))),)),
-        "dtype none, and now it is none, float16",
+        "--dtype none, and now it is none, float16",
     ),
     (
         Sweep((replace(GRID, ways=GRID.ways[::-1]),)),
-        "batch 1, 2, and now it is 2, 1",
+        "--batch 1, 2, and now it is 2, 1",
     ),
     (
         Sweep((replace(GRID, models=(*GRID.models[1:], "resnet18")),)),
@@ -145,7 +145,7 @@ OTHERS = [
     (Sweep((replace(GRID, models=GRID.models[::-1]),)), "models in another order"),
     (
         Sweep((GRID, Grid(("resnet18",), GRID.ways, PLANNING))),
-        "1 grids, and now there are 2",
+        "jobs in 1 grids, and now there are 2",
     ),
 ]
 

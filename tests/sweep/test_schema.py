@@ -18,7 +18,7 @@ from fuseline.report.rows.device import CacheRow, MemoryRow, ProofRow, RooflineR
 from fuseline.report.rows.table import Measure, Value
 from fuseline.report.rows.ways import DIMENSIONS, FIGURES, Way
 from fuseline.sweep import schema
-from fuseline.sweep.about import ABOUT
+from fuseline.sweep.captured import CAPTURES
 from fuseline.sweep.grids import Capture, Planning
 from fuseline.sweep.overview import schema_table
 from fuseline.sweep.schema import COLUMNS, LISTS, failed_row, failed_rows, jobs_of, row_of
@@ -140,7 +140,7 @@ def test_names_differ_and_stay() -> None:
 
 
 @pytest.mark.parametrize(
-    "column", [*COLUMNS, *(field for each in LISTS for field in each.fields), *ABOUT],
+    "column", [*COLUMNS, *(field for each in LISTS for field in each.fields), *CAPTURES],
     ids=lambda column: column.name,
 )  # fmt: skip
 def test_a_name_bears_its_unit_and_a_meaning(column: schema.Column) -> None:
@@ -171,7 +171,8 @@ def test_a_row_says_what_the_job_was_and_what_it_came_to() -> None:
     assert row["gap"] == 0
     assert row["is_optimal"] is True
     [pattern] = _list(row["patterns"])
-    assert (pattern["count"], pattern["ops"], pattern["saved_bytes"]) == (1, 3, row["saved_bytes"])
+    assert (pattern["count"], pattern["operators"]) == (1, 3)
+    assert pattern["saved_bytes"] == row["saved_bytes"]
     [share] = _list(row["bottlenecks"])
     assert (share["bottleneck"], share["launches"]) == ("launch", 1)
     assert row["refusals"] == []
@@ -213,7 +214,7 @@ def test_a_failed_row_has_what_was_asked_and_no_figures() -> None:
     asked = {name for name, value in found.items() if value not in (None, [])}
     assert asked == {
         "job", "model", "strategy", "device", "status", "reason", "zoo", "attention", "via", "mode",
-        "pair_rules",
+        "pair_rules", "launch", "tf32",
     }  # fmt: skip
     assert (found["status"], found["reason"]) == ("died", "signal 11")
     assert (found["strategy"], found["device"], found["pair_rules"]) == (
@@ -221,6 +222,41 @@ def test_a_failed_row_has_what_was_asked_and_no_figures() -> None:
         "t4",
         "tflite-cpu",
     )
+
+
+@pytest.mark.parametrize("device", ["h100-sxm", None])
+def test_a_failed_row_says_how_it_was_to_be_planned(device: str | None) -> None:
+    devices = (device,) if device else ()
+    planning = replace(
+        PLANNING, devices=devices, on_chip=2**20, objective="seconds", launch="graph", tf32=True
+    )
+    optimal, _, pairs = (
+        as_dict(failed_row(job, Status.DIED, "signal 11"))
+        for job in jobs_of(replace(CAPTURE, planning=planning))
+    )
+    timed = ("graph", True) if device else (None, None)
+    names = ("launch", "tf32", "objective", "on_chip_bytes")
+    assert tuple(optimal[name] for name in names) == (*timed, "seconds", 2**20)
+    assert tuple(pairs[name] for name in names) == (*timed, None, None)
+
+
+def test_nothing_is_said_of_tfloat32_where_no_op_is_of_float32() -> None:
+    capture = replace(CAPTURE, how=Capturing(dtype="bfloat16"))
+    assert as_dict(failed_row(jobs_of(capture)[0], Status.DIED, "signal 11"))["tf32"] is None
+
+
+def test_operators_are_counted_over_all_groups_of_a_pattern() -> None:
+    row = as_dict(row_of(jobs_of(CAPTURE)[2], the_way("unfused"), GRAPH))
+    [pattern] = _list(row["patterns"])
+    assert (pattern["pattern"], pattern["count"], pattern["operators"]) == ("Unfused", 3, 3)
+
+
+def test_what_decides_a_search_is_in_its_id_alone() -> None:
+    longer = replace(CAPTURE, planning=replace(PLANNING, search_seconds=5.0))
+    same = [
+        one.id == other.id for one, other in zip(jobs_of(CAPTURE), jobs_of(longer), strict=True)
+    ]
+    assert same == [False] * 4 + [True] * 2  # `optimal` under two rungs on two devices, then pairs
 
 
 def test_a_unit_that_fails_fails_on_every_device() -> None:

@@ -256,7 +256,10 @@ def _check_row(row: dict[str, object], result: dict) -> None:
     assert [row[name] for name in of_model] == [result["model"][name] for name in of_model]
     assert row["patterns"] == [
         {"pattern": each["name"]}
-        | {name: each[name] for name in ("count", "ops", "flops", "traffic_bytes", "saved_bytes")}
+        | {
+            name: each[name]
+            for name in ("count", "operators", "flops", "traffic_bytes", "saved_bytes")
+        }
         for each in plan["patterns"]
     ]
     assert row["bottlenecks"] == [

@@ -32,10 +32,16 @@ MODELS: tuple[tuple[str, dict[str, int], tuple[int, ...]], ...] = (
 DECODE = (990, 995, 995, 995, 995, 1000)
 
 
-def write_zoo(folder: Path, changed: Mapping[str, Mapping[str, object]] | None = None) -> Path:
-    """The folder, families in it; `changed` has values of a model's rows that are to be others."""
+Changed = Mapping[str | tuple[str, str], Mapping[str, object]]
+
+
+def write_zoo(folder: Path, changed: Changed | None = None) -> Path:
+    """The folder, families in it; `changed` has values that are to be others, of all rows of a
+    model, or of a model and a strategy.
+    """
+    known = changed or {}
     rows = [
-        row | dict((changed or {}).get(str(row["model"]), {}))
+        row | dict(known.get(model, {})) | dict(known.get((model, str(row["strategy"])), {}))
         for model, flops, nbytes in MODELS
         for row in _rows(model, flops, nbytes)
     ]
@@ -84,6 +90,7 @@ def _row(  # noqa: PLR0917 - a row's parts
             "input_shapes": "1x128" if model == "hf/llama" else "1x3x224x224",
             "flops": 1000, "causal_flops": flops.get("causal_flops", 1000),
             "traffic_bytes": traffic, "unfused_traffic_bytes": UNFUSED,
+            "lower_bound_bytes": traffic if strategy == "optimal" else None,
             "memory_reduction": 1 - traffic / UNFUSED, "arithmetic_intensity": 1000 / traffic,
             "compulsory_bytes": 360, "parameter_bytes": 300, "unfused_launches": 100,
             "launches": 50, "fusion_efficiency": 2.0 if "resnet" in model else 1.25,

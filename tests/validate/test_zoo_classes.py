@@ -33,7 +33,7 @@ KNOWN: tuple[tuple[str, int | None, str, tuple[int | str, ...]], ...] = (
     ("mixer_b16", None, "no attention", (25000, 25000, 231, 0, 24769, 0, 0, _IMAGE)),
     ("mamba", None, "no attention", (9000, 9000, 0, 20, 8980, 0, 0, "1x128")),
     ("bert", None, "encoder", (28000, 28000, 0, 0, 27400, 12, 0, "1x128")),
-    ("wav2vec2", None, "hybrid", (13000, 13000, 5057, 0, 7865, 12, 0, "1x16000")),
+    ("wav2vec2", None, "encoder", (13000, 13000, 5057, 0, 7865, 12, 0, "1x16000")),
     ("gpt2", None, "LLM prefill", (32000, 31700, 0, 0, 31400, 12, 0, "1x128")),
     ("t5", None, "LLM prefill", (20000, 20000, 0, 0, 19240, 18, 0, "1x128, 1x128")),
     ("t5", 127, "LLM decode", (100, 100, 0, 0, 84, 12, 0, _CACHED)),
@@ -49,6 +49,7 @@ def classes_of(
     other = (
         "'optimal' as strategy, 'T' as rules, true as is_optimal, 'ok' as status, 1 as batch, "
         "'bfloat16' as dtype, 1 as traffic_bytes, 1 as unfused_traffic_bytes, null as seq_len, "
+        "0 as folded_flops, 0 as unknown_ops, "
         "'h100-sxm' as device"
     )
     one = f"select ? as model, ?::bigint as decode, {named}, {other}"

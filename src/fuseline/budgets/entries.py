@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from fuseline.fusion import READS_RULES
 from fuseline.report.captures import Capturing
 
 
@@ -52,7 +53,7 @@ def label_of(name: str, capture: Capturing, planning: Planning) -> str:
     'vit_b_16, batch 8, optimal (T), h100-sxm'
     """
     strategy = planning.strategy
-    if strategy == "optimal":
+    if strategy in READS_RULES:
         strategy = f"{strategy} ({planning.rules})"
     if strategy == "pairs":
         strategy = f"{strategy} ({planning.pair_rules})"

@@ -8,12 +8,13 @@ from pathlib import Path
 
 import click
 
+from fuseline.cli.tables import chosen_format, show
 from fuseline.errors import InputError, did_you_mean
 from fuseline.hardware.sizes import parse_size
 from fuseline.report.captures import Capturing
 from fuseline.report.rows.table import Column, Measure, Table, Value
 from fuseline.report.rows.ways import shapes_text
-from fuseline.report.tabular import FORMATS, write_tables
+from fuseline.report.tabular import FORMATS
 from fuseline.report.units import count_of
 from fuseline.sweep.graphs import Entry, GraphCache, default_folder
 from fuseline.sweep.schema import zoo_of
@@ -62,7 +63,7 @@ _LISTED = (
     "format_",
     default="terminal",
     show_default=True,
-    metavar="terminal|markdown|csv|json",
+    metavar="|".join(FORMATS),
     help="How it is printed.",
 )
 def command(
@@ -73,35 +74,40 @@ def command(
     A graph is kept by its model, how it was captured and the versions that captured it. Whatever is
     deleted is captured again when it is needed.
     """
-    _check_format(format_)
+    format_ = chosen_format(format_, None)
     most = parse_size(limit, "--limit") if limit is not None else Caching(None).most_nbytes
+    if folder is not None and not folder.is_dir():
+        what = "is a file" if folder.exists() else "does not exist"
+        raise InputError(f"'{folder}' {what}: name a folder that graphs are kept in")
     cache = GraphCache(folder or default_folder(), most)
     if pattern is not None or limit is not None:
         gone = cache.clear(pattern) if pattern is not None else ()
+        if pattern not in (None, "*") and not gone:
+            raise _nothing_matches(pattern, cache)
         gone += cache.trim() if limit is not None else ()
         nbytes = sum(entry.nbytes for entry in gone)
         click.echo(f"deleted {count_of(len(gone), 'graph')}, {nbytes:,} bytes", err=True)
     entries = tuple(cache.entries())
-    table = _list(cache, entries) if listed else _by_zoo(cache, entries)
-    click.echo(write_tables((table,), format_), nl=False)
+    notes = [f"in {cache.folder}"]
+    if limit is None:  # which sweeps do not know of
+        notes.append(f"sweeps keep {most:,} bytes at most, unless told otherwise (--cache-limit)")
+    table = _list(cache, entries) if listed else _by_zoo(entries, tuple(notes))
+    show((table,), format_)
 
 
-def _check_format(name: str) -> None:
-    """Parquet is no text, and is written nowhere here."""
-    known = [each for each in FORMATS if each != "parquet"]
-    if name not in known:
-        hint = did_you_mean(name, known) or f": one of {', '.join(known)}"
-        raise InputError(f"unknown format '{name}'{hint}")
+def _nothing_matches(pattern: str, cache: GraphCache) -> InputError:
+    models = {entry.about.model for entry in cache.entries() if entry.about}
+    hint = did_you_mean(pattern, models) or ": 'fuseline cache --list' says which there are"
+    return InputError(f"no graph kept is of '{pattern}'{hint}")
 
 
-def _by_zoo(cache: GraphCache, entries: Sequence[Entry]) -> Table:
+def _by_zoo(entries: Sequence[Entry], notes: tuple[str, ...]) -> Table:
     """What each zoo's graphs take, and all together."""
     by_zoo: dict[str, list[Entry]] = {}
     for entry in entries:
         about = entry.about
         by_zoo.setdefault(zoo_of(about.model) if about else "unknown", []).append(entry)
     rows = [_sums(zoo, by_zoo[zoo]) for zoo in sorted(by_zoo)]
-    notes = (f"in {cache.folder}", f"sweeps keep {cache.most_nbytes:,} bytes at most")
     return Table("cache", "Graphs kept", _BY_ZOO, (*rows, _sums("all", entries)), notes)
 
 

@@ -3,15 +3,14 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 
 import click
 
 from fuseline.cli.comparing import plans_options, says_how_to_plan
 from fuseline.cli.options import several_capture_options
 from fuseline.cli.partition import check_writable
-from fuseline.errors import InputError, did_you_mean
-from fuseline.files import write_bytes
+from fuseline.cli.tables import FOR_PEOPLE, chosen_format, show
+from fuseline.errors import InputError
 from fuseline.report.captures import Capturing
 from fuseline.report.compare import (
     Planned,
@@ -25,11 +24,8 @@ from fuseline.report.rows.comparing import check_sort
 from fuseline.report.rows.comparison import COLUMNS, Comparison, Way, check_columns
 from fuseline.report.rows.table import Table
 from fuseline.report.steps import Steps
-from fuseline.report.tabular import FORMATS, format_of, write_tables
+from fuseline.report.tabular import FORMATS
 from fuseline.report.units import count_of
-
-_FOR_PEOPLE = ("terminal", "markdown")
-"""Formats that show what matters; the others, for programs, hold one table of every column."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,7 +41,7 @@ class Shown:
     @property
     def is_for_people(self) -> bool:
         """Whether people read it, and remarks in it."""
-        return self.format_ in _FOR_PEOPLE
+        return self.format_ in FOR_PEOPLE
 
 
 @dataclass(frozen=True, slots=True)
@@ -131,7 +127,7 @@ def command(
     check_columns(chosen or ())
     check_sort(sort)
     check_writable(output)
-    shown = Shown(against, sort, chosen, _format(format_, output), output)
+    shown = Shown(against, sort, chosen, chosen_format(format_, output), output)
     subjects = subjects_of(models, how)
     if ops:
         _show_ops(subjects, planned, shown)
@@ -149,23 +145,13 @@ def command(
     except InputError as error:  # only the baseline can be wrong now: no reason to lose the work
         failures.append(str(error))
         comparison = Comparison(found.ways, None, shown.sort, (*remarks, str(error)))
-    _show(_tables(comparison, shown), shown)
+    show(_tables(comparison, shown), shown.format_, shown.output)
     for failure in failures:
         click.echo(f"error: {failure}", err=True)
     if found.missing:
         raise KeyboardInterrupt
     if failures or comparison.faults:
         context.exit(2 if failures else 1)
-
-
-def _format(format_: str | None, output: str | None) -> str:
-    """The format asked for; an unknown one is refused before any work is done."""
-    if format_ is None:
-        return "terminal" if output is None else format_of(Path(output))
-    if format_ not in FORMATS:
-        hint = did_you_mean(format_, FORMATS) or f": one of {', '.join(FORMATS)}"
-        raise InputError(f"unknown format '{format_}'{hint}")
-    return format_
 
 
 def _collect(subjects: tuple[Subject, ...], planned: Planned) -> Collected:
@@ -196,26 +182,12 @@ def _show_ops(subjects: tuple[Subject, ...], planned: Planned, shown: Shown) -> 
     from fuseline.cli.comparing_ops import difference_of
 
     if not shown.is_for_people:
-        raise InputError(f"--ops prints several tables: as {' or '.join(_FOR_PEOPLE)}")
+        raise InputError(f"--ops prints several tables: as {' or '.join(FOR_PEOPLE)}")
     if shown.sort or shown.columns or shown.against:
         raise InputError("--sort, --columns and --against are of ways, and --ops is of ops")
     with Steps() as steps:
         tables = difference_of(subjects, planned, steps.tell)
-    _show(tables, shown)
-
-
-def _show(tables: tuple[Table, ...], shown: Shown) -> None:
-    """The tables, on stdout or in a file."""
-    if shown.output is not None:
-        write_bytes(Path(shown.output), write_tables(tables, shown.format_))
-    elif shown.format_ == "terminal":
-        from fuseline.report.terminal import stdout_console
-        from fuseline.report.terminal.table import print_named_table
-
-        for table in tables:
-            print_named_table(stdout_console(), table)
-    else:
-        click.echo(write_tables(tables, shown.format_), nl=False)
+    show(tables, shown.format_, shown.output)
 
 
 def _tables(comparison: Comparison, shown: Shown) -> tuple[Table, ...]:

@@ -10,7 +10,7 @@ from fuseline.budgets.difference import difference
 from fuseline.budgets.priced import Priced, priced
 from fuseline.costs import cost
 from fuseline.errors import InputError
-from fuseline.fusion import STRATEGIES
+from fuseline.fusion import READS_RULES, STRATEGIES
 from fuseline.report.captures import graph_of
 from fuseline.report.compare import Planned, Subject
 from fuseline.report.rows import plan_row
@@ -57,7 +57,7 @@ def _plan_in_words(planned: Planned) -> str:
     """How both plans are made and timed, defaults left out."""
     [(strategy, setting)] = planned.jobs()
     words = [strategy]
-    if strategy == "optimal":
+    if strategy in READS_RULES:
         words = [f"{strategy} ({setting.rules})"]
         words += [f"least {setting.objective}"] if setting.objective != "bytes" else []
     for target in planned.targets:

@@ -9,7 +9,7 @@ from functools import wraps
 import click
 
 from fuseline.errors import InputError
-from fuseline.fusion import STRATEGIES, Settings
+from fuseline.fusion import READS_RULES, STRATEGIES, Settings
 from fuseline.graph import Graph
 from fuseline.hardware import load_device
 from fuseline.hardware.sizes import parse_size
@@ -51,15 +51,15 @@ def say_unread(settings: tuple[Settings, ...], strategies: tuple[str, ...]) -> N
     """Name, on stderr, the options that were given and that none of `strategies` reads."""
     asked, plain = settings[0], Settings()
     given = {
-        "--rules": ("optimal", tuple(s.rules for s in settings) != (plain.rules,)),
-        "--on-chip": ("optimal", asked.on_chip is not None),
-        "--objective": ("optimal", asked.objective != plain.objective),
-        "--pair-rules": ("pairs", asked.pair_rules != plain.pair_rules),
+        "--rules": (READS_RULES, tuple(s.rules for s in settings) != (plain.rules,)),
+        "--on-chip": (READS_RULES, asked.on_chip is not None),
+        "--objective": (READS_RULES, asked.objective != plain.objective),
+        "--pair-rules": ({"pairs"}, asked.pair_rules != plain.pair_rules),
     }
     unread = [
         option
-        for option, (reader, is_given) in given.items()
-        if is_given and reader not in strategies
+        for option, (readers, is_given) in given.items()
+        if is_given and readers.isdisjoint(strategies)
     ]
     if unread:
         click.echo(f"note: {', '.join(unread)}: no strategy here reads it", err=True)

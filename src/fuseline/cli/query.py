@@ -7,12 +7,12 @@ from pathlib import Path
 import click
 
 from fuseline.cli.partition import check_writable
-from fuseline.errors import InputError, did_you_mean
-from fuseline.files import write_bytes
+from fuseline.cli.tables import FOR_PEOPLE, chosen_format, show
+from fuseline.errors import InputError
 from fuseline.report.rows.table import Table
-from fuseline.report.tabular import FORMATS, format_of, write_table
+from fuseline.report.tabular import FORMATS
+from fuseline.sweep.begun import OWN
 
-_FOR_PEOPLE = ("terminal", "markdown")
 _ROWS = 100
 """What people are shown where nothing is said; programs get all."""
 
@@ -45,8 +45,10 @@ def command(
     A query only reads: it reaches no other file, no network and no extension.
     """
     check_writable(output)
-    format_ = _format(format_, output)
-    if limit is None and format_ in _FOR_PEOPLE:
+    if folder is not None and output is not None:
+        _check_outside(Path(output), Path(folder))
+    format_ = chosen_format(format_, output)
+    if limit is None and format_ in FOR_PEOPLE:
         limit = _ROWS
     examples: tuple[str, ...] = ()
     if asks_schema:
@@ -59,10 +61,19 @@ def command(
         table, examples = _overview(Path(folder))
     else:
         table = _answer(Path(folder), sql, limit or None)
-    _show(table, format_, output)
+    show((table,), format_, output)
     if format_ == "terminal" and output is None:
         for example in examples:
             click.echo(example)
+
+
+def _check_outside(output: Path, folder: Path) -> None:
+    """Refuse to write among the sweep's own files, which hold rows alone."""
+    inside = output.resolve()
+    if inside.is_relative_to(own := folder.resolve()):
+        first = inside.relative_to(own).parts[:1]
+        if first and first[0] in OWN:
+            raise InputError(f"'{output}' is where the sweep keeps its own files: name another")
 
 
 def _answer(folder: Path, sql: str, limit: int | None) -> Table:
@@ -82,26 +93,3 @@ def _overview(folder: Path) -> tuple[Table, tuple[str, ...]]:
     return table, tuple(
         f'\n{question}:\n  fuseline query {folder} "{sql}"' for question, sql in EXAMPLES.items()
     )
-
-
-def _format(format_: str | None, output: str | None) -> str:
-    """The format asked for; an unknown one is refused before any work is done."""
-    if format_ is None:
-        return "terminal" if output is None else format_of(Path(output))
-    if format_ not in FORMATS:
-        hint = did_you_mean(format_, FORMATS) or f": one of {', '.join(FORMATS)}"
-        raise InputError(f"unknown format '{format_}'{hint}")
-    return format_
-
-
-def _show(table: Table, format_: str, output: str | None) -> None:
-    """The table, on stdout or in a file."""
-    if output is not None:
-        write_bytes(Path(output), write_table(table, format_))
-    elif format_ == "terminal":
-        from fuseline.report.terminal import stdout_console
-        from fuseline.report.terminal.table import print_named_table
-
-        print_named_table(stdout_console(), table)
-    else:
-        click.echo(write_table(table, format_), nl=False)

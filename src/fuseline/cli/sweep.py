@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import signal
 from collections.abc import Generator, Iterable
 from contextlib import contextmanager
 from dataclasses import dataclass
-from functools import wraps
+from functools import partial, wraps
 from importlib.util import find_spec
 from pathlib import Path
 from time import monotonic
@@ -17,14 +16,16 @@ from click.core import ParameterSource
 
 from fuseline.cli.comparing import plans_options
 from fuseline.cli.planning import PARAMETERS, Command
-from fuseline.cli.sweeping import Bar, show_plan, show_summary
+from fuseline.cli.sweeping import Bar, show_left, show_plan, show_summary
 from fuseline.errors import InputError, did_you_mean
-from fuseline.hardware.sizes import parse_size
+from fuseline.hardware.sizes import needed_text, parse_size
 from fuseline.report.compare import Planned
 from fuseline.sweep.asked import Asked, sweep_of
+from fuseline.sweep.begun import check_same, look
 from fuseline.sweep.declared import read_jobs
 from fuseline.sweep.graphs import GraphCache, default_folder
 from fuseline.sweep.grids import Sweep
+from fuseline.sweep.limits import usable_cores
 from fuseline.sweep.tasks import Caching, Executor, Limits
 
 _EXECUTORS = ("local", "ray")
@@ -34,6 +35,10 @@ _JOBS = (
     "strategies", *PARAMETERS,
 )  # fmt: skip
 """Options that say which jobs there are, by the names of their values."""
+
+
+_MOST_SECONDS = 1_000_000_000  # more overflows timers
+_LEAST_NBYTES = 64 * 2**20  # less is not enough for anything, the interpreter itself included
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,9 +62,15 @@ class Running:
             raise InputError("--address is a cluster's: add --executor ray")
         if self.workers is not None and self.executor == "ray":
             raise InputError("--workers are of this machine; a cluster has its own cores")
-        if not self.job_seconds > 0:
-            raise InputError(f"--job-seconds must be positive, not {self.job_seconds:g}")
-        _ = self.limits, self.caching
+        if not 0 < self.job_seconds <= _MOST_SECONDS:
+            raise InputError(
+                f"--job-seconds must be positive and at most {_MOST_SECONDS:,}, not "
+                f"{self.job_seconds:g}"
+            )
+        if self.limits.nbytes < _LEAST_NBYTES:
+            least = needed_text(_LEAST_NBYTES)
+            raise InputError(f"--job-memory must be at least {least}, not '{self.job_memory}'")
+        _ = self.caching
 
     @property
     def limits(self) -> Limits:
@@ -78,14 +89,14 @@ class Running:
     @property
     def slots(self) -> int:
         """Worker processes on this machine: one a core that this process may use."""
-        return self.workers or len(os.sched_getaffinity(0))
+        return self.workers or usable_cores()
 
     def begin(self, folder: Path, sweep: Sweep) -> Executor:
         """The executor, which is entered by `drive`."""
         if self.executor == "ray":
             from fuseline.sweep.cluster import RayExecutor
 
-            return RayExecutor(self.address, sweep.files)
+            return RayExecutor(self.address, sweep.files, tell=partial(click.echo, err=True))
         from fuseline.sweep.local import LocalExecutor
 
         return LocalExecutor(self.slots, folder / "running")
@@ -125,7 +136,8 @@ def _running_options(function: Command) -> Command:
         click.option("--cache-limit", default="2GB", show_default=True, metavar="SIZE",
                      help="Graphs kept for other sweeps (`fuseline cache`)."),
         click.option("--job-memory", default="8GB", show_default=True, metavar="SIZE",
-                     help="Memory that a step (a capture, a plan) may add to its worker's."),
+                     help="Memory that a step (a capture, a plan) may add to its worker's; 1GB is "
+                     "2^30 bytes."),
         click.option("--job-seconds", type=float, default=600.0, show_default=True, metavar="S",
                      help="Time that a step may take."),
         click.option("--workers", type=click.IntRange(min=1), metavar="N",
@@ -175,9 +187,12 @@ def _capture_options(function: Command) -> Command:
               "options.")  # fmt: skip
 @_running_options
 @click.option("--retry-failed", is_flag=True, help="Do again what failed before.")
-@click.option("--dry-run", is_flag=True, help="Say which jobs there are; do and write nothing.")
-@click.option("-o", "--output", required=True, metavar="FOLDER",
-              help="Where rows go. Named again, it goes on where it stopped.")  # fmt: skip
+@click.option("--dry-run", is_flag=True,
+              help="Say which jobs there are, and with -o what is left of them; do and write "
+              "nothing.")  # fmt: skip
+@click.option("-o", "--output", metavar="FOLDER",
+              help="Where rows go (required). Named again, it goes on where it "
+              "stopped.")  # fmt: skip
 @click.pass_context
 def command(
     context: click.Context,
@@ -196,7 +211,7 @@ def command(
     running: Running,
     retry_failed: bool,
     dry_run: bool,
-    output: str,
+    output: str | None,
 ) -> None:
     """Analyse every model in every batch and dtype, under every strategy, on every device.
 
@@ -216,16 +231,31 @@ def command(
     )  # fmt: skip
     sweep = _sweep_of(context, asked, jobs_file, output)
     if dry_run:
-        if sweep is None:
-            raise InputError("--dry-run says which jobs there are: add --models or --jobs")
-        show_plan(sweep)
+        _dry_run(sweep, None if output is None else Path(output))
         return
+    if output is None:
+        raise InputError("Missing option '-o': name the folder that rows go to")
     _check_needed(_NEEDED[running.executor])
     context.exit(_run(sweep, Path(output), running, retry_failed=retry_failed))
 
 
+def _dry_run(sweep: Sweep | None, folder: Path | None) -> None:
+    """Say what would be done, with what the folder holds of it already."""
+    done = None
+    if folder is not None and (folder / "state.sqlite").exists():
+        begun, done = look(folder)
+        if sweep is not None:
+            check_same(begun, sweep, folder)
+        sweep = begun
+    if sweep is None:
+        raise InputError("--dry-run says which jobs there are: add --models or --jobs, or -o")
+    show_plan(sweep)
+    if done is not None:
+        show_left(sweep, done)
+
+
 def _sweep_of(
-    context: click.Context, asked: Asked, jobs_file: str | None, output: str
+    context: click.Context, asked: Asked, jobs_file: str | None, output: str | None
 ) -> Sweep | None:
     """The jobs of the file or of the options; None where there are none, to go on with."""
     given = [
@@ -237,15 +267,15 @@ def _sweep_of(
     if jobs_file is not None:
         if given:
             raise InputError(f"--jobs names every job: leave out {', '.join(given)}")
-        return sweep_of(read_jobs(Path(jobs_file)))
+        return sweep_of(read_jobs(Path(jobs_file)), jobs_file)
     if asked.models:
         return sweep_of([asked])
     if given:
         raise InputError(
             f"{', '.join(given)}: of which models? Add --models NAME; or leave it out, to go on "
-            f"with what '{output}' was begun with"
+            f"with what '{output or 'FOLDER'}' was begun with"
         )
-    if not (Path(output) / "state.sqlite").exists():
+    if output is not None and not (Path(output) / "state.sqlite").exists():
         raise InputError(
             f"'{output}' holds no sweep to go on with: name models, as --models resnet50"
         )
@@ -265,6 +295,10 @@ def _run(sweep: Sweep | None, folder: Path, running: Running, *, retry_failed: b
     from fuseline.sweep.environment import here
     from fuseline.sweep.store import Store
 
+    if running.executor == "ray":
+        from fuseline.sweep.cluster import check_cluster
+
+        check_cluster(running.address)
     environment, caching = here(), running.caching
     with _stopped_by_sigterm(), Store.open(folder, sweep, environment) as store:
         if store.warning:

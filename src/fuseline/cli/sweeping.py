@@ -12,21 +12,25 @@ from typing import TYPE_CHECKING, Self
 
 import click
 
+from fuseline.hardware.sizes import needed_text
 from fuseline.report.text import shortened, visible
-from fuseline.report.units import count_of, size_in_words
-from fuseline.sweep.grids import Sweep
+from fuseline.report.units import count_of
+from fuseline.sweep.grids import Planning, Sweep
 from fuseline.sweep.schema import zoo_of
 from fuseline.sweep.summary import cost_of, first_failures
 
 if TYPE_CHECKING:
     from rich.progress import Progress, TaskID
 
+    from fuseline.sweep.begun import Done
     from fuseline.sweep.store import Counts
 
-_LINE_SECONDS = 30.0  # between two lines where stderr is no terminal
+_FIRST_SECONDS, _LINE_SECONDS = 5.0, 30.0  # to a first line where stderr is no terminal; between
 _REASONS = 3  # of each status
 _REASON_WIDTH = 160
 _SHOWN = 5  # jobs of a dry run
+_QUERY = "select model, strategy, device, fusion_efficiency, traffic_bytes from results limit 9"
+_QUERY_OF_FAILED = "select status, reason, count(*) from results group by all order by 3 desc"
 
 
 class Bar:
@@ -34,7 +38,8 @@ class Bar:
 
     def __init__(self, before: Counts) -> None:
         self._before = before.done_jobs
-        self._began = self._told = monotonic()
+        self._began = monotonic()
+        self._next = self._began + _FIRST_SECONDS
         self._bar: Progress | None = None
         self._task: TaskID | None = None
 
@@ -65,8 +70,8 @@ class Bar:
                 self._task, total=counts.jobs, completed=counts.done_jobs,
                 description=progress_in_words(counts, self._before, now - self._began),
             )  # fmt: skip
-        elif now - self._told >= _LINE_SECONDS:
-            self._told = now
+        elif now >= self._next:
+            self._next = now + _LINE_SECONDS
             click.echo(progress_in_words(counts, self._before, now - self._began), err=True)
 
 
@@ -115,6 +120,7 @@ def show_plan(sweep: Sweep) -> None:
             jobs[zoo] += models * len(grid.ways) * grid.planning.jobs
     for zoo, number in captures.items():
         click.echo(f"  {zoo:<12} {count_of(jobs[zoo], 'job')} of {count_of(number, 'capture')}")
+    _show_plans(sweep)
     click.echo("first captures:")
     for number in range(min(_SHOWN, sweep.captures)):
         capture = sweep.capture(number)
@@ -123,10 +129,47 @@ def show_plan(sweep: Sweep) -> None:
             ("batch", how.batch), ("dtype", how.dtype), ("via", how.via),
             ("seq-len", how.seq_len), ("decode", how.decode), ("attention", how.attention),
         )  # fmt: skip
-        asked = ", ".join(f"{name} {value}" for name, value in words if value is not None)
+        told = [f"{name} {value}" for name, value in words if value is not None]
+        asked = ", ".join([*told, "train"] if how.train else told)
         plans = count_of(capture.planning.jobs, "job")
         said = f"{visible(capture.model)}{f', {asked}' if asked else ''}: {plans}"
         click.echo(f"  {said}")
+
+
+def _show_plans(sweep: Sweep) -> None:
+    """What is done with captures: strategies and devices, with how many where some differ."""
+    captures: Counter[str] = Counter()
+    for grid in sweep.grids:
+        captures[_plans_in_words(grid.planning)] += grid.captures
+    click.echo("each capture by:" if len(captures) == 1 else "captures by:")
+    for said, number in captures.most_common(_SHOWN):
+        click.echo(f"  {said}" if len(captures) == 1 else f"  {said}: {number:,}")
+    if len(captures) > _SHOWN:
+        click.echo(f"  and in {len(captures) - _SHOWN:,} other ways")
+
+
+def _plans_in_words(planning: Planning) -> str:
+    """Strategies, their rules where they are not the usual ones, and devices.
+
+    >>> _plans_in_words(Planning(("fusion", "optimal"), ("t4",), rules=("A", "T"), tf32=True))
+    'fusion, optimal (rules A, T) on t4 with tf32'
+    """
+    reads_rules = any(rung is not None for _, rung in planning.unit_names)
+    said = ", ".join(planning.strategies)
+    if reads_rules and planning.rules != Planning(()).rules:
+        said += f" (rules {', '.join(planning.rules)})"
+    if planning.devices:
+        said += f" on {', '.join(planning.devices)}"
+    how = [word for word in (planning.launch,) if word != Planning(()).launch]
+    how += ["tf32"] if planning.tf32 else []
+    return said + (f" with {' and '.join(how)}" if how else "")
+
+
+def show_left(sweep: Sweep, done: Done) -> None:
+    """What of it is not done yet."""
+    jobs = count_of(sweep.jobs - done.jobs, "job")
+    captures = count_of(sweep.captures - done.captures, "capture")
+    click.echo(f"left to do: {jobs} of {captures}")
 
 
 # --- after ----------------------------------------------------------------------------------
@@ -143,16 +186,18 @@ def show_summary(
     if done:
         rate = f"{done / seconds * 60:,.1f} a minute"
         _line("this run", f"{count_of(done, 'capture')} in {clock(seconds)}: {rate} ({executor})")
+    else:
+        _line("this run", "nothing was left to do")
     cost = cost_of(folder)
     if cost.captures:
         cpu = cost.cpu_seconds / cost.captures
-        peak = size_in_words(cost.peak_nbytes)
+        peak = needed_text(cost.peak_nbytes)
         _line("a capture", f"{cpu:,.2f} CPU seconds on average; at most {peak} in a worker")
     if cost.cached:
         _line("graphs", f"{cost.cached:,} came from the cache")
     _show_failed(folder, counts.failed)
     _line("rows", f"{folder}/results/*.parquet")
-    query = "select model, strategy, device, fusion_efficiency, traffic_bytes from results limit 9"
+    query = _QUERY if counts.jobs > failed else _QUERY_OF_FAILED
     _line("ask them", f'fuseline query {folder}/ "{query}"')
 
 

@@ -25,6 +25,7 @@ from fuseline.plan import Plan, Rule
 
 __all__ = [
     "EXTENSIONS",
+    "READS_RULES",
     "STRATEGIES",
     "Neighbours",
     "Quotient",
@@ -101,6 +102,11 @@ STRATEGIES: dict[str, Strategy] = {
     "optimal": optimal,
 }
 """Name -> strategy, in the order `--strategy all` shows them."""
+
+READS_RULES = frozenset({"optimal"})
+"""Strategies that read the rules, the on-chip memory, the objective and the seconds of `Settings`:
+there is a plan for each rung of the ladder. Others make the same plan under all of them.
+"""
 
 
 def choose_strategies(names: Iterable[str]) -> tuple[str, ...]:

@@ -189,6 +189,8 @@ def place_transparent(graph: Graph, quotient: Quotient, *, everywhere: bool = Fa
         if (home := _looks_at(graph, op)) is None:
             continue
         group, other = quotient.group_of[home], quotient.group_of[op.id]
+        if any(graph.ops[member].is_compute for member in quotient.members[other]):
+            continue  # a search has put it where it is wanted: two kernels are not made one for it
         if group != other and not quotient.would_cycle(group, other):
             quotient.join(group, other)
 

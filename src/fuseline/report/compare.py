@@ -13,7 +13,7 @@ from itertools import groupby, product
 
 from fuseline.costs import cost, memory_fit
 from fuseline.errors import InputError, did_you_mean
-from fuseline.fusion import STRATEGIES, Settings, choose_strategies, limits_of
+from fuseline.fusion import READS_RULES, STRATEGIES, Settings, choose_strategies, limits_of
 from fuseline.graph import Graph
 from fuseline.hardware import DEVICES, Device, load_device
 from fuseline.plan import Plan
@@ -267,7 +267,7 @@ def _planned_alike(
     """
     if not targets:
         yield (None,)
-    elif strategy == "optimal" and setting.objective == "seconds":
+    elif strategy in READS_RULES and setting.objective == "seconds":
         yield from ((target,) for target in targets)
     elif strategy == "inductor":
         for _, alike in groupby(targets, lambda target: limits_of(target.device)):

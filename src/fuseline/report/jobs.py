@@ -4,25 +4,29 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from typing import TypeVar
 
 from fuseline.errors import InputError
-from fuseline.fusion import Settings
+from fuseline.fusion import READS_RULES, Settings
+
+_Rung = TypeVar("_Rung")
 
 Job = tuple[str, Settings]
 """A strategy, and what it is told."""
 
 
-def jobs(strategies: Iterable[str], settings: Sequence[Settings]) -> tuple[Job, ...]:
-    """Every strategy with its settings: `optimal` once for each rung, others once.
+def jobs(strategies: Iterable[str], rungs: Sequence[_Rung]) -> tuple[tuple[str, _Rung], ...]:
+    """Every strategy with each rung, by name or as settings; one that reads no rules with the
+    first alone.
 
     >>> rungs = settings_of(Settings(), ["A", "T"])
     >>> [(strategy, setting.rules) for strategy, setting in jobs(["tvm", "optimal"], rungs)]
     [('tvm', 'A'), ('optimal', 'A'), ('optimal', 'T')]
     """
     return tuple(
-        (strategy, setting)
+        (strategy, rung)
         for strategy in strategies
-        for setting in (settings if strategy == "optimal" else settings[:1])
+        for rung in (rungs if strategy in READS_RULES else rungs[:1])
     )
 
 

@@ -5,7 +5,8 @@ Nothing is captured here and no zoo is imported, so that whatever is wrong is sa
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Generator, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from hashlib import file_digest
 from itertools import product
@@ -20,7 +21,7 @@ from fuseline.fusion.pair_rules import load_pair_rules
 from fuseline.hardware import DEVICES, load_device
 from fuseline.hardware.sizes import parse_size
 from fuseline.report.captures import Capturing, is_graph_file, matching_models
-from fuseline.sweep.grids import Grid, Planning, Sweep
+from fuseline.sweep.grids import Grid, Planning, Sweep, in_both
 
 DTYPES = ("float32", "float16", "bfloat16", "float64")
 """What a model can be cast to: `frontends.sources.inputs` has the same, and imports torch."""
@@ -52,8 +53,9 @@ class Asked:
     pair_rules: str = "tflite-cpu"
 
 
-def sweep_of(tables: Iterable[Asked]) -> Sweep:
-    """Everything asked for, names resolved and repetitions dropped.
+def sweep_of(tables: Iterable[Asked], origin: str = "") -> Sweep:
+    """Everything asked for, names resolved and repetitions dropped. `origin` is the file that the
+    tables are from; errors name it, and the table.
 
     Raises `InputError` for a model, dtype, device, strategy or rung that is none, with the nearest
     one; for options that do not go together; and for a job that is asked for twice.
@@ -62,8 +64,30 @@ def sweep_of(tables: Iterable[Asked]) -> Sweep:
     >>> [(grid.models, grid.planning.devices) for grid in sweep.grids]
     [(('resnet101', 'resnet152', 'resnet18'), ('jetson-agx-orin-64gb',))]
     """
-    grids = tuple(grid for asked in tables for grid in _grids_of(asked))
-    return Sweep(grids, tuple(sorted(_digests(grids))))
+    grids: list[Grid] = []
+    tables_of: list[int] = []
+    for number, asked in enumerate(tables, 1):
+        with _naming(f"'{origin}', [[sweep]] {number}: " if origin else ""):
+            for grid in _grids_of(asked):
+                _check_once(grid, zip(grids, tables_of, strict=True))
+                grids.append(grid)
+                tables_of.append(number)
+    return Sweep(tuple(grids), tuple(sorted(_digests(grids))))
+
+
+@contextmanager
+def _naming(where: str) -> Generator[None]:
+    try:
+        yield
+    except InputError as error:
+        raise InputError(f"{where}{error}") from error
+
+
+def _check_once(grid: Grid, others: Iterable[tuple[Grid, int]]) -> None:
+    """Raises `InputError` where a table asks for a job that one before it asks for."""
+    for other, table in others:
+        if twice := in_both(other, grid):
+            raise InputError(f"{twice} is asked for in [[sweep]] {table} too")
 
 
 def _grids_of(asked: Asked) -> Iterator[Grid]:
@@ -72,7 +96,8 @@ def _grids_of(asked: Asked) -> Iterator[Grid]:
     plain, tokens = _ways_of(asked)
     _check_fixed(models, plain)
     of_tokens = [model for model in models if takes_tokens(model)] if tokens else []
-    others = tuple(model for model in models if model not in set(of_tokens))
+    theirs = frozenset(of_tokens)
+    others = tuple(model for model in models if model not in theirs)
     if tokens and not of_tokens:
         raise InputError(
             "--seq-len and --decode concern models of transformers (hf/FAMILY, or a config.json), "

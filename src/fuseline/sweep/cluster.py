@@ -16,11 +16,12 @@ import sys
 import tempfile
 import time
 from collections import deque
-from collections.abc import Generator, Mapping, Sequence
+from collections.abc import Callable, Generator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 from functools import cache
 from hashlib import file_digest
+from importlib import import_module
 from pathlib import Path
 from shutil import rmtree
 from types import TracebackType
@@ -29,6 +30,7 @@ from typing import TYPE_CHECKING, Self
 import msgspec
 
 from fuseline.errors import InputError, foreign_code
+from fuseline.sweep.limits import is_alive
 from fuseline.sweep.local import WATCH_SECONDS, LocalExecutor, Work
 from fuseline.sweep.tasks import Death, Event, Outcome, Status, Task
 
@@ -97,19 +99,9 @@ def _scratch_folder() -> Path:
     common = f"fuseline-ray-{socket.gethostname()}-"  # containers may share the place
     for path in Path(tempfile.gettempdir()).glob(f"{common}*"):
         process = path.name.removeprefix(common).partition("-")[0]
-        if process.isdecimal() and _is_gone(int(process)):
+        if process.isdecimal() and not is_alive(int(process)):
             rmtree(path, ignore_errors=True)  # another user's stays
     return Path(tempfile.mkdtemp(prefix=f"{common}{os.getpid()}-"))
-
-
-def _is_gone(process: int) -> bool:
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return True
-    except PermissionError:  # another user's
-        return False
-    return False
 
 
 def _go_to(folder: str) -> None:
@@ -142,11 +134,37 @@ def on_this_machine(task: Task) -> Task:
 # --- in the driver --------------------------------------------------------------------------
 
 
+def _tell_nobody(said: str) -> None:
+    del said
+
+
+def check_cluster(address: str | None) -> None:
+    """Raises `InputError` where Ray is not installed, or no cluster is at the address that a
+    `RayExecutor` would go to: before any folder is made for it.
+    """
+    _import_ray()
+    if address := _chosen(address):
+        find_cluster(address)
+
+
+def _chosen(address: str | None) -> str | None:
+    return address or os.environ.get("RAY_ADDRESS") or None
+
+
+def _import_ray() -> None:
+    os.environ.update(_QUIET)
+    try:
+        import_module("ray")
+    except ImportError as error:
+        raise InputError("Ray is not installed: pip install 'fuseline[sweep,ray]'") from error
+
+
 class RayExecutor:
     """Runs tasks on the Ray cluster at `address`: `HOST:PORT`; `auto`, the one that this machine is
     part of; None, the one that `RAY_ADDRESS` names, else a Ray of this machine alone. `files` are
     those that the sweep names by path, with the SHA-256 of their content: every machine must have
-    the same. `work` is what is done with a task, found by its name there: `work.work`.
+    the same. `work` is what is done with a task, found by its name there: `work.work`. `tell` hears
+    what a user should know meanwhile, in a line.
     """
 
     def __init__(
@@ -154,8 +172,11 @@ class RayExecutor:
         address: str | None,
         files: Sequence[tuple[str, str]] = (),
         work: Work | None = None,
+        tell: Callable[[str], None] = _tell_nobody,
     ) -> None:
-        self.address = address or os.environ.get("RAY_ADDRESS") or None
+        self.address = _chosen(address)
+        self._tell = tell
+        self._said_none = False
         self._digests = dict(files)
         self._work = work
         self._folder = str(Path.cwd())
@@ -166,12 +187,10 @@ class RayExecutor:
 
     def __enter__(self) -> Self:
         """Raises `InputError` where Ray is not installed, or no cluster is at the address."""
-        os.environ.update(_QUIET)
-        try:
-            import ray
-            from ray._private import worker
-        except ImportError as error:
-            raise InputError("Ray is not installed: pip install 'fuseline[sweep,ray]'") from error
+        _import_ray()
+        import ray
+        from ray._private import worker
+
         if self.address is None:
             with foreign_code("Ray does not start on this machine"):
                 ray.init(
@@ -214,6 +233,9 @@ class RayExecutor:
                     "same command goes on"
                 )
             cpus = sum(node["Resources"].get("CPU", 0.0) for node in machines.values())
+            if not cpus and not self._said_none:
+                self._said_none = True
+                self._tell("no CPU in the cluster yet: 'ray start --address HEAD:6379' adds some")
             self._slots = math.floor(cpus + max(2, cpus / 4))
             self._counted = time.monotonic()
         return self._slots
@@ -267,8 +289,13 @@ def find_cluster(address: str) -> str:
     if address == "auto":
         from ray._private.services import canonicalize_bootstrap_address_or_die
 
-        with foreign_code("no Ray cluster on this machine"):
+        try:
             address = canonicalize_bootstrap_address_or_die("auto")
+        except ConnectionError as error:
+            raise InputError(
+                "no Ray cluster on this machine: 'ray start --head' begins one, and "
+                "'ray start --address HOST:PORT' makes it part of one"
+            ) from error
     host, colon, port = address.rpartition(":")
     if not (host and colon and port.isdecimal()) or "/" in host:
         raise InputError(

@@ -11,22 +11,26 @@ from pathlib import Path
 
 import fuseline
 
-_PACKAGES = ("torch", "torchvision", "timm", "transformers")
+_PACKAGES = ("torch", "torchvision", "timm", "transformers", "highspy")
 _APART = frozenset({"cli", "validate", "budgets", "runtime"})
 """Packages of ours that no row of a sweep comes from."""
+_CAPTURING = ("errors.py", "files.py", "graph/", "frontends/", "costs/", "report/captures.py")
+"""What of them a graph comes from: the rest plans it."""
 
 
 def here() -> dict[str, str]:
-    """Versions by name, and `code`: a digest of our own source and devices. Nothing is imported for
-    it, and a package that is not installed is left out.
+    """Versions by name, and digests of our own source: `code` of all that rows come from, devices
+    too, `captures` of what graphs come from. Nothing is imported for it, and a package that is not
+    installed is left out.
 
     >>> {"python", "fuseline", "code", "torch"} <= here().keys()
     True
     """
+    digests = _digests(Path(fuseline.__file__).parent)
     found = {
         "python": ".".join(map(str, sys.version_info[:3])),
         "fuseline": fuseline.__version__,
-        "code": _code(Path(fuseline.__file__).parent),
+        **digests,
     }
     for package in _PACKAGES:
         try:
@@ -55,15 +59,26 @@ def _said(name: str, versions: Mapping[str, str]) -> str:
     return f"{name} {versions[name]}" if name in versions else f"no {name}"
 
 
+def capturing(environment: Mapping[str, str]) -> dict[str, str]:
+    """The part of it that a graph depends on."""
+    return {name: said for name, said in environment.items() if name not in _PLANNING}
+
+
+_PLANNING = frozenset({"code", "highspy"})
+
+
 @cache  # a worker asks before every task
-def _code(folder: Path) -> str:
-    """16 hex digits of what our Python and TOML files hold, by their place in the package."""
-    digest = sha256()
+def _digests(folder: Path) -> dict[str, str]:
+    """16 hex digits each of what our Python and TOML files hold, by their place in the package."""
+    code, captures = sha256(), sha256()
     files = (path for ending in ("py", "toml") for path in folder.rglob(f"*.{ending}"))
     for path in sorted(files):
         place = path.relative_to(folder)
-        if place.parts[0] not in _APART:
-            content = path.read_bytes()
-            digest.update(f"{place.as_posix()} {len(content)}\n".encode())
-            digest.update(content)
-    return digest.hexdigest()[:16]
+        if place.parts[0] in _APART:
+            continue
+        content = path.read_bytes()
+        told = f"{place.as_posix()} {len(content)}\n".encode() + content
+        code.update(told)
+        if place.as_posix().startswith(_CAPTURING):
+            captures.update(told)
+    return {"code": code.hexdigest()[:16], "captures": captures.hexdigest()[:16]}

@@ -23,6 +23,7 @@ from fuseline.files import packed, write_bytes
 from fuseline.graph import Graph
 from fuseline.graph.files import decode, encode
 from fuseline.report.captures import Capturing, is_graph_file
+from fuseline.sweep.environment import capturing
 from fuseline.sweep.schema import zoo_of
 
 _GRAPH, _ABOUT = ".json.zst", ".about.json"
@@ -82,7 +83,7 @@ def key_of(model: str, how: Capturing, environment: Mapping[str, str]) -> str | 
     """What tells a capture from every other, 64 hex digits; None where it may not be cached.
 
     A factory in a Python file may read anything; a saved graph is read as fast as a cached one. A
-    file of another kind is told by its content, wherever it lies.
+    file of another kind is told by its content too. Code that only plans does not matter.
 
     >>> key_of("net.py:make", Capturing(), {}) is None
     True
@@ -95,7 +96,8 @@ def key_of(model: str, how: Capturing, environment: Mapping[str, str]) -> str | 
             content = sha256(Path(model).read_bytes()).hexdigest()
         except OSError:
             return None  # capturing it will say why
-    told = {"model": model, "content": content, "how": how, "environment": environment}
+    versions = capturing(environment)
+    told = {"model": model, "content": content, "how": how, "environment": versions}
     return sha256(msgspec.json.encode(told, order="sorted")).hexdigest()
 
 
@@ -166,10 +168,6 @@ class GraphCache:
                 with suppress(OSError):  # deleted meanwhile
                     told = found.stat()
                     yield Entry(Path(found.path), told.st_size + about, told.st_mtime)
-
-    def size(self) -> int:
-        """What its entries take [bytes]."""
-        return sum(entry.nbytes for entry in self.entries())
 
     def trim(self, most_nbytes: int | None = None) -> tuple[Entry, ...]:
         """Delete what was not used for longest until it is well below `most_nbytes` (its own limit

@@ -16,7 +16,7 @@ from itertools import accumulate, product
 import msgspec
 
 from fuseline.errors import InputError
-from fuseline.fusion import Settings
+from fuseline.fusion import READS_RULES, Settings
 from fuseline.hardware import load_device
 from fuseline.report.captures import Capturing
 from fuseline.report.jobs import Job, jobs, settings_of
@@ -64,9 +64,8 @@ class Planning:
     def unit_names(self) -> tuple[tuple[str, str | None], ...]:
         """Strategy and rung (None where it reads none) of every unit."""
         return tuple(
-            (strategy, rung if strategy == "optimal" else None)
-            for strategy in self.strategies
-            for rung in (self.rules if strategy == "optimal" else self.rules[:1])
+            (strategy, rung if strategy in READS_RULES else None)
+            for strategy, rung in jobs(self.strategies, tuple(dict.fromkeys(self.rules)))
         )
 
     @property
@@ -134,7 +133,7 @@ class Sweep:
         """Raises `InputError` where two grids ask for one job."""
         for number, grid in enumerate(self.grids):
             for before, other in enumerate(self.grids[:number]):
-                if twice := _in_both(other, grid):
+                if twice := in_both(other, grid):
                     raise InputError(f"grids {before + 1} and {number + 1} both ask for {twice}")
 
     @property
@@ -166,17 +165,17 @@ class Sweep:
         )  # fmt: skip
 
 
-def _in_both(one: Grid, other: Grid) -> str:
+def in_both(one: Grid, other: Grid) -> str:
     """A job that two grids share, in words; empty where there is none."""
-    models = [model for model in one.models if model in set(other.models)]
-    ways = [way for way in one.ways if way in set(other.ways)]
-    if not models or not ways:
+    models, ways = set(other.models), set(other.ways)
+    model = next((model for model in one.models if model in models), None)
+    if model is None or ways.isdisjoint(one.ways):
         return ""
     ids = {_plan_of(one.planning, *plan) for plan in _plans(one.planning)}
     for plan in _plans(other.planning):
         if _plan_of(other.planning, *plan) in ids:
             (strategy, _), device = plan
-            return f"'{models[0]}' by {strategy}" + (f" on {device}" if device else "")
+            return f"'{model}' by {strategy}" + (f" on {device}" if device else "")
     return ""
 
 
@@ -210,10 +209,11 @@ def job_ids(capture: Capture) -> tuple[str, ...]:
 
 def _plan_of(
     planning: Planning, unit: tuple[str, str | None], device: str | None
-) -> tuple[str | int | bool | None, ...]:
+) -> tuple[str | float | bool | None, ...]:
     """What decides a plan and its price, and no more."""
     strategy, rung = unit
-    searched = (planning.on_chip, planning.objective) if rung else (None, None)
+    search = (planning.on_chip, planning.objective, planning.search_seconds)
+    searched = search if rung else (None, None, None)
     pair_rules = planning.pair_rules if strategy == "pairs" else None
     timed = (planning.launch, planning.tf32) if device else (None, None)
     return strategy, rung, *searched, pair_rules, device, *timed

@@ -41,9 +41,10 @@ def step(limits: Limits) -> Generator[None]:
     allocation fails. Where the system does not tell address spaces (macOS), only time is limited.
     """
     soft, hard = resource.getrlimit(resource.RLIMIT_AS)
-    resource.setrlimit(resource.RLIMIT_AS, (_most_address_space(limits.nbytes, soft, hard), hard))
-    signal.setitimer(signal.ITIMER_REAL, limits.seconds)
+    most = _most_address_space(limits.nbytes, soft, hard)
     try:
+        resource.setrlimit(resource.RLIMIT_AS, (most, hard))
+        signal.setitimer(signal.ITIMER_REAL, limits.seconds)
         yield
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
@@ -60,15 +61,20 @@ def _most_address_space(nbytes: int, soft: int, hard: int) -> int:
     return min(now + nbytes, *known, sys.maxsize)
 
 
-def is_out_of_memory(error: BaseException) -> bool:
-    """Whether an error is that memory ran out, or was raised because of one that is.
+def is_out_of_memory(error: BaseException, *, limited: bool) -> bool:
+    """Whether an error is that memory ran out, or was raised because of one that is. `limited`:
+    it was raised within a `step`.
 
-    >>> is_out_of_memory(MemoryError()), is_out_of_memory(ValueError("no memory"))
+    >>> is_out_of_memory(MemoryError(), limited=False)
+    True
+    >>> lost = SystemError("error return without exception set")
+    >>> is_out_of_memory(lost, limited=True), is_out_of_memory(lost, limited=False)
     (True, False)
     """
     return any(
         isinstance(cause, MemoryError)
         or (isinstance(cause, RuntimeError | OSError) and _says_so(str(cause)))
+        or (limited and isinstance(cause, SystemError) and _lost_its_error(str(cause)))
         for cause in _causes(error)
     )
 
@@ -76,6 +82,11 @@ def is_out_of_memory(error: BaseException) -> bool:
 def _says_so(message: str) -> bool:
     """torch and the loader of libraries have no error class for it."""
     return any(words in message.lower() for words in ("allocate memory", "not enough memory"))
+
+
+def _lost_its_error(message: str) -> bool:
+    """Native code failed and could not say why: where memory is limited, it had none to say it."""
+    return message.endswith(("without exception set", "without setting an exception"))
 
 
 def _causes(error: BaseException) -> Iterator[BaseException]:
@@ -112,8 +123,8 @@ def peak_nbytes() -> int:
 
 
 def prepare_worker() -> None:
-    """Make this process a worker: silent on stdout and without warnings, deaf to Ctrl-C, without
-    core dumps, and gone when its parent is. Executors set the number of threads in its environment.
+    """Make this process a worker: silent, deaf to Ctrl-C, without core dumps, and gone when its
+    parent is. Executors set the number of threads in its environment.
     """
     signal.signal(signal.SIGINT, signal.SIG_IGN)  # the terminal sends it to all; the driver decides
     signal.signal(signal.SIGALRM, signal.SIG_DFL)
@@ -126,15 +137,23 @@ def prepare_worker() -> None:
 
 
 def silence() -> None:
-    """Drop warnings, and what models print to stdout; faults still speak on stderr."""
+    """Drop warnings, and whatever models print: how a worker ends, its exit code tells."""
     warnings.simplefilter("ignore")
     os.environ.setdefault("PYTHONWARNINGS", "ignore")  # of processes that models start
     os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
     os.environ.setdefault("TQDM_DISABLE", "1")
-    sys.stdout.flush()
     nowhere = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(nowhere, 1)
+    for stream, number in ((sys.stdout, 1), (sys.stderr, 2)):
+        stream.flush()
+        os.dup2(nowhere, number)
     os.close(nowhere)
+
+
+def mend_streams() -> None:
+    """Open what a model closed: the next model's prints are not to fail for it."""
+    for name, number in (("stdout", 1), ("stderr", 2)):
+        if getattr(sys, name).closed:
+            setattr(sys, name, os.fdopen(number, "w", closefd=False))
 
 
 def single_thread() -> None:
@@ -142,6 +161,25 @@ def single_thread() -> None:
     torch = sys.modules.get("torch")
     if torch is not None:
         torch.set_num_threads(1)
+
+
+def is_alive(process: int) -> bool:
+    """Whether there is a process of that id, whoever's it is."""
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:  # another user's
+        return True
+    return True
+
+
+def usable_cores() -> int:
+    """Cores that this process may use, where the system says; else all of the machine."""
+    try:
+        return len(os.sched_getaffinity(0))
+    except AttributeError:  # macOS
+        return os.cpu_count() or 1
 
 
 def _end_with(parent: int) -> None:

@@ -20,9 +20,9 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Self
 
 from fuseline.errors import InputError
-from fuseline.sweep.limits import is_out_of_memory, prepare_worker
+from fuseline.sweep.limits import is_alive, is_out_of_memory, mend_streams, prepare_worker
 from fuseline.sweep.spool import read_events, write_events, writer_of
-from fuseline.sweep.tasks import Death, Event, Outcome, Status, Task
+from fuseline.sweep.tasks import LOADING, Death, Event, Outcome, Status, Task
 
 if TYPE_CHECKING:
     from pebble import ProcessPool
@@ -76,7 +76,7 @@ class _Caught:
     ) -> bool:
         if isinstance(error, InputError):
             self.failure = _Failure(Status.DIED, str(error), concerns_all=True)
-        elif error is not None and is_out_of_memory(error):
+        elif error is not None and is_out_of_memory(error, limited=False):
             self.failure = _Failure(Status.OUT_OF_MEMORY, "its memory ran out")
         elif error is not None:
             said = f"{type(error).__name__}: {' '.join(str(error).split())}"
@@ -86,6 +86,7 @@ class _Caught:
 
 def _run(work: Work | None, task: Task, spool: Path) -> _Failure | None:
     """Do a task in a worker, its events into a file; what hindered it."""
+    mend_streams()
     with _Caught() as caught:
         if work is None:
             from fuseline.sweep.work import work as real_work
@@ -182,7 +183,7 @@ class LocalExecutor:
         spool = self.folder / f"{task.capture.number}-{serial}-{self._token}.events"
         pool = self._ready_pool()
         # Each step has its own limit, held by the kernel; this is for what that misses.
-        seconds = task.limits.seconds * (1 + len(task.units)) + 60
+        seconds = LOADING.seconds + task.limits.seconds * (1 + len(task.units)) + 60
         future = pool.schedule(_run, args=(self._work, task, spool), timeout=seconds)
         self._running[serial] = _Running(task, pool, future, spool)
         future.add_done_callback(lambda _: self._over.put(serial))
@@ -234,7 +235,7 @@ class LocalExecutor:
         self._end_broken_pool()
         for running in self._running.values():
             process = writer_of(running.spool)
-            if process is None or running.future.done() or _is_alive(process):
+            if process is None or running.future.done() or is_alive(process):
                 continue
             if running.is_gone:
                 running.future.cancel()
@@ -302,14 +303,6 @@ def _environment(values: dict[str, str]) -> Generator[None]:
                 os.environ.pop(name, None)
             else:
                 os.environ[name] = value
-
-
-def _is_alive(process: int) -> bool:
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    return True
 
 
 def _failed(failure: _Failure | None) -> Death | None:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 
 from fuseline.report.rows.table import Column, Measure, Table
 from fuseline.report.units import count_of
-from fuseline.sweep.about import ABOUT
+from fuseline.sweep.captured import CAPTURES
 from fuseline.sweep.query import Folder
 from fuseline.sweep.schema import COLUMNS, LISTS, SCHEMA
 
@@ -101,7 +101,7 @@ def schema_table() -> Table:
                 *_rows("results", each.fields, f"{each.name}[]."),
             )
         ),
-        *_rows("captures", ABOUT),
+        *_rows("captures", CAPTURES),
     ]
     return Table("schema", f"Columns of {SCHEMA}", columns, tuple(rows), keys=2)
 

@@ -10,7 +10,7 @@ from collections import Counter
 from dataclasses import dataclass, field
 
 from fuseline.sweep.grids import Capture
-from fuseline.sweep.schema import failed_rows
+from fuseline.sweep.schema import COLUMNS, failed_rows
 from fuseline.sweep.store import Finished
 from fuseline.sweep.tasks import (
     RETRIED,
@@ -30,6 +30,8 @@ TRIES = 2
 
 MOST_LOST = 10
 """How often a task may be lost through no fault of its own, and bring nothing."""
+
+_REASON = [column.name for column in COLUMNS].index("reason")
 
 
 @dataclass(slots=True)
@@ -65,7 +67,7 @@ class Progress:
         if not self.units:
             return
         if death is not None and death.is_blamed and isinstance(last, Began):
-            self._blame(last.unit, death)
+            self._blame(last.unit, death.status, death.reason)
         elif before == (len(self.rows), self.failures.total()):
             self._lose(death or Death(Status.DIED, "its task ended without rows"))
 
@@ -73,29 +75,27 @@ class Progress:
         match event:
             case Began():
                 pass
-            case Made(unit, status, rows):
-                if status in RETRIED and self.failures[unit] < TRIES - 1:
-                    self.failures[unit] += 1
-                else:
-                    self.rows[unit] = rows
+            case Made(unit, status, rows) if status in RETRIED:
+                self._blame(unit, status, str(rows[0][_REASON]))
+            case Made(unit, _, rows):
+                self.rows[unit] = rows
+            case Uncaptured(status, reason) if status in RETRIED:
+                self._blame(None, status, reason)
             case Uncaptured(status, reason):
-                if status in RETRIED and self.failures[None] < TRIES - 1:
-                    self.failures[None] += 1
-                else:
-                    self._fail(self.units, status, reason)
+                self._fail(self.units, status, reason)
             case Ended(cpu_seconds, seconds, peak_nbytes, cached):
                 self.cpu_seconds += cpu_seconds
                 self.seconds += seconds
                 self.peak_nbytes = max(self.peak_nbytes, peak_nbytes)
                 self.cached = cached if self.cached is None else self.cached
 
-    def _blame(self, step: int | None, death: Death) -> None:
-        """A step was under way when its process died: it failed, for good the last time."""
+    def _blame(self, step: int | None, status: Status, reason: str) -> None:
+        """A step failed in a way that another try may mend: for good the last time."""
         self.failures[step] += 1
         if self.failures[step] >= TRIES:
             name = "capture" if step is None else self.capture.planning.unit_names[step][0]
             units = self.units if step is None else (step,)
-            self._fail(units, death.status, f"{name}: {death.reason}; tried twice")
+            self._fail(units, status, f"{name}: {reason}; tried twice")
 
     def _lose(self, death: Death) -> None:
         """Nothing came, and no step is to blame: as before, but not for ever."""

@@ -237,11 +237,11 @@ class ListColumn:
 LISTS: tuple[ListColumn, ...] = (
     ListColumn(
         "patterns",
-        "what joined ops: the groups of each pattern",
+        "the groups of each pattern; of Unfused and View or control nothing joined them",
         (
             Column("pattern", _TEXT, "its name"),
-            Column("count", _COUNT, "groups"),
-            Column("ops", _COUNT, "operators a group"),
+            Column("count", _COUNT, "groups, those without an operator too"),
+            Column("operators", _COUNT, "in its groups"),
             Column("flops", _FLOPS, "of its groups"),
             Column("traffic_bytes", _BYTES, "across the boundaries of its groups"),
             Column("saved_bytes", _BYTES, "what its groups save"),
@@ -274,8 +274,8 @@ LISTS: tuple[ListColumn, ...] = (
 def _patterns(plan: PlanRow) -> list[dict[str, Value]]:
     return [
         {
-            "pattern": row.name, "count": row.count, "ops": row.ops, "flops": row.flops,
-            "traffic_bytes": row.traffic_bytes, "saved_bytes": row.saved_bytes,
+            "pattern": row.name, "count": row.count, "operators": row.operators,
+            "flops": row.flops, "traffic_bytes": row.traffic_bytes, "saved_bytes": row.saved_bytes,
         }
         for row in plan.patterns
     ]  # fmt: skip
@@ -335,8 +335,22 @@ def row_of(job: Job, way: Way, graph: Graph) -> Row:
 def failed_row(job: Job, status: Status, reason: str) -> Row:
     """The row of a job without a plan: what was asked, and why there are no figures."""
     values = {column.name: of(job) for column, of in (*_FIRST, *_THEN)}
+    values |= _planned(job)
     values |= {"status": status.value, "reason": reason}
     return (*(values.get(column.name) for column in COLUMNS), *([] for _ in LISTS))
+
+
+def _planned(job: Job) -> dict[str, Value]:
+    """How it was to be planned, where it was to be timed or searched; a search has a rung."""
+    planning = job.capture.planning
+    planned: dict[str, Value] = {}
+    if job.device is not None:
+        planned["launch"] = planning.launch
+        if job.capture.how.dtype in (None, "float32"):  # others have nothing to decide
+            planned["tf32"] = planning.tf32
+    if job.rules is not None:
+        planned |= {"objective": planning.objective, "on_chip_bytes": planning.on_chip}
+    return planned
 
 
 def failed_rows(capture: Capture, unit: int, status: Status, reason: str) -> list[Row]:

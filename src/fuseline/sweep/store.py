@@ -22,14 +22,14 @@ import msgspec
 
 from fuseline.errors import InputError
 from fuseline.sweep import shards
-from fuseline.sweep.about import about_rows, about_schema
 from fuseline.sweep.begun import Begun, begun_of, check_begun, check_folder
-from fuseline.sweep.cells import fitting, storable
+from fuseline.sweep.captured import capture_rows, capture_schema
 from fuseline.sweep.grids import Capture, Sweep
 from fuseline.sweep.lock import FolderLock
 from fuseline.sweep.schema import COLUMNS, jobs_of
 from fuseline.sweep.shards import Layout, file_name
 from fuseline.sweep.state import Kept, Shard, State
+from fuseline.sweep.storable import fitting, storable
 from fuseline.sweep.tasks import Row, Status
 from fuseline.sweep.trouble import damaged, saving
 
@@ -285,8 +285,8 @@ class Store:
              if each.failed else 0)
             for each in self._state.kept(numbers)
         )  # fmt: skip
-        schema = about_schema(self._environment)
-        return shards.encoded(shards.filed(about_rows(self.sweep, kept), schema))
+        schema = capture_schema(self._environment)
+        return shards.encoded(shards.filed(capture_rows(self.sweep, kept), schema))
 
     def _jobs_of(self, number: int) -> int:
         return self.sweep.capture(number).planning.jobs

@@ -15,7 +15,9 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, slots=True)
 class Cost:
-    """What the captures of a folder took, over all runs."""
+    """What the captures of a folder took, over all runs; those that died in every attempt told
+    nothing, and are not among them.
+    """
 
     captures: int
     cpu_seconds: float
@@ -32,14 +34,24 @@ class Failure:
     reason: str
 
 
+_TELLING = {
+    "model": "", "batch": "batch", "dtype": "", "seq_len": "seq-len", "decode": "decode",
+    "attention": "attention", "via": "via", "mode": "", "strategy": "", "rules": "rules",
+    "device": "",
+}  # fmt: skip
+"""Columns that tell jobs apart, with the word before each."""
+_USUAL = {"attention": "fused", "via": "record", "mode": "eval", "rules": "T"}
+
+
 def cost_of(folder: Path) -> Cost:
     """The sums over `folder/captures`, and the most memory that a worker had."""
     captures = peak = cached = 0
     seconds = 0.0
     for table in _tables(folder / "captures", ["cpu_seconds", "peak_bytes", "cached"]):
-        captures += table.num_rows
-        seconds += sum(table["cpu_seconds"].to_pylist())
-        peak = max(peak, *table["peak_bytes"].to_pylist())
+        told = table.drop_null()
+        captures += told.num_rows
+        seconds += sum(told["cpu_seconds"].to_pylist())
+        peak = max(peak, *told["peak_bytes"].to_pylist(), 0)
         cached += sum(table["cached"].to_pylist())
     return Cost(captures, seconds, peak, cached)
 
@@ -50,8 +62,7 @@ def first_failures(folder: Path, failed: Mapping[str, int], most: int) -> tuple[
     A reason that many models share, but for a name in it, counts each time.
     """
     found: dict[str, dict[str, Failure]] = {status: {} for status in failed}
-    columns = ["model", "batch", "dtype", "strategy", "device", "status", "reason"]
-    for table in _tables(folder / "results", columns):
+    for table in _tables(folder / "results", [*_TELLING, "status", "reason"]):
         if all(len(reasons) >= min(most, failed[status]) for status, reasons in found.items()):
             break
         for row in table.to_pylist():
@@ -65,9 +76,12 @@ def first_failures(folder: Path, failed: Mapping[str, int], most: int) -> tuple[
 
 def _job(row: Mapping[str, object]) -> str:
     """The job in words: what was not asked for is left out."""
-    batch = f"batch {row['batch']}" if row["batch"] else None
-    words = (row["model"], batch, row["dtype"], row["strategy"], row["device"])
-    return " ".join(str(word) for word in words if word is not None)
+    words = (
+        f"{label} {row[name]}".lstrip()
+        for name, label in _TELLING.items()
+        if row[name] is not None and row[name] != _USUAL.get(name)
+    )
+    return " ".join(words)
 
 
 def _tables(folder: Path, columns: list[str]) -> Iterator[pa.Table]:

@@ -39,6 +39,10 @@ class Limits:
     nbytes: int = 8 * 2**30  # of address space, on top of what the worker had at its start
 
 
+LOADING = Limits(seconds=600.0, nbytes=1 << 60)
+"""Of importing torch and a zoo, once a worker: no model is to blame for what that takes."""
+
+
 @dataclass(frozen=True, slots=True)
 class Caching:
     """Where graphs are kept between sweeps (None: nowhere), and how much of them. `~` and variables

@@ -22,26 +22,23 @@ from fuseline.report.jobs import Job
 from fuseline.report.rows import PlanRow, Target
 from fuseline.report.text import encodable
 from fuseline.sweep import limits, schema
-from fuseline.sweep.cells import storable
 from fuseline.sweep.environment import difference, here
 from fuseline.sweep.graphs import About, GraphCache, key_of
 from fuseline.sweep.grids import Capture
 from fuseline.sweep.schema import failed_rows, jobs_of, row_of, zoo_of
+from fuseline.sweep.storable import storable
 from fuseline.sweep.tasks import (
+    LOADING,
     Began,
     Caching,
     Ended,
     Event,
-    Limits,
     Made,
     Row,
     Status,
     Task,
     Uncaptured,
 )
-
-_LOADING = Limits(seconds=600.0, nbytes=1 << 60)
-"""Of importing torch and a zoo, once a worker: no model is to blame for what that takes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +89,9 @@ def _graph(task: Task) -> tuple[Graph | Failure, bool]:
         try:
             with limits.step(task.limits):
                 found = store.get(key)
-        except MemoryError:
+        except (MemoryError, SystemError) as error:
+            if not limits.is_out_of_memory(error, limited=True):
+                raise
             return _too_large(task), True
         if found is not None:
             return found, True
@@ -106,7 +105,7 @@ def _captured(task: Task) -> Graph | Failure:
     model = task.capture.model
     try:
         if not is_graph_file(model):
-            with limits.step(_LOADING):
+            with limits.step(LOADING):
                 _import_zoo(model)
         limits.single_thread()
         with limits.step(task.limits), foreign_code(f"cannot capture '{model}'"):
@@ -182,7 +181,7 @@ def _tell_nobody(said: str) -> None:
 
 
 def _failure(error: InputError, task: Task) -> Failure:
-    if limits.is_out_of_memory(error):
+    if limits.is_out_of_memory(error, limited=True):
         return _too_large(task)
     return Failure(Status.REFUSED, encodable(str(error)))
 

@@ -16,7 +16,7 @@ select class, count(*) as models,
   quantile_cont(saved, 0.1) as reduction_10,
   quantile_cont(saved, 0.9) as reduction_90,
   median(compulsory_bytes / traffic_bytes) as compulsory,
-  median(flops / unfused_traffic_bytes) as unfused_intensity,
+  median(flops / unfused_traffic_bytes) filter (unknown_ops = 0) as unfused_intensity,
   median(per_byte) as intensity,
   mode(bottleneck) as bottleneck,
   count(*) filter (unknown_ops > 0) as with_unknown
@@ -35,21 +35,31 @@ from one where strategy = 'fusion'
 group by class order by class
 
 -- gaps
-select strategy, count(gap_to_optimal) as models,
+select zoos, strategy, count(*) as models,
   median(gap_to_optimal) as gap, quantile_cont(gap_to_optimal, 0.9) as gap_90,
   max(gap_to_optimal) as gap_most, arg_max(model, gap_to_optimal) as farthest,
-  count(*) filter (gap_to_optimal = 0) / count(gap_to_optimal) as reached,
+  count(*) filter (gap_to_optimal = 0) / count(*) as reached,
   count(*) filter (gap_to_optimal < 0) as below,
   case when bool_or(kind = 'cover') then null
     else count(*) filter (illegal_groups > 0) end as with_illegal
-from one where strategy <> 'optimal' and decode is null
-group by strategy order by gap, strategy
+from (
+  select *, max(planned) over (partition by zoos) as most
+  from (
+    select *, case when zoo = 'hf' then 'transformers' else 'torchvision, timm' end as zoos,
+      count(*) over (partition by model) as planned
+    from one where strategy <> 'optimal' and decode is null and gap_to_optimal is not null
+  )
+)
+where planned = most
+group by zoos, strategy order by zoos, gap, strategy
 
 -- gaps_by_class
 select class, strategy, count(gap_to_optimal) as models, median(gap_to_optimal) as gap,
   quantile_cont(gap_to_optimal, 0.1) as gap_10, quantile_cont(gap_to_optimal, 0.9) as gap_90,
   count(*) filter (gap_to_optimal = 0) / count(gap_to_optimal) as reached
-from one where strategy in ('inductor', 'tvm', 'onnxruntime', 'tensorrt')
+from one
+where strategy in ('inductor', 'tvm', 'onnxruntime', 'tensorrt')
+  and (zoo = 'hf') = (class in ('encoder', 'LLM prefill', 'LLM decode'))
 group by class, strategy having models > 0 order by class, strategy
 
 -- nearest
@@ -139,15 +149,35 @@ where strategy = 'optimal' and is_optimal and decode is null
 group by zoo, family order by zoo, family
 
 -- failed
-select status, why, case when count(distinct strategy) = 6 then 'every strategy'
-    else string_agg(distinct strategy, ', ' order by strategy) end as refused,
-  count(distinct (model, batch)) as captures, list_sort(list(distinct model)) as names
+select status, why, refused, count(*) as captures, list_sort(list(distinct model)) as names
 from (
-  select model, batch, strategy, status, regexp_replace(
-    regexp_replace(reason, '''[^'']*''', '...', 'g'), '\d[\d,.]*', 'N', 'g') as why
-  from results where status <> 'ok' and decode is null
+  select model, batch, status, why,
+    case when count(distinct strategy) = any_value(asked) then 'every strategy'
+      else string_agg(distinct strategy, ', ' order by strategy) end as refused
+  from (
+    select model, batch, strategy, status, asked, regexp_replace(regexp_replace(
+      case when starts_with(reason, strategy || ': ') then substr(reason, length(strategy) + 3)
+        else reason end, '''[^'']*''', '...', 'g'), '\d[\d,.]*', 'N', 'g') as why
+    from (
+      select *, count(distinct strategy) over (partition by model, batch) as asked
+      from results where decode is null
+    )
+    where status <> 'ok'
+  )
+  group by model, batch, status, why
 )
-group by status, why order by captures desc, status, why
+group by status, why, refused order by captures desc, status, why, refused
+
+-- lacking
+select count(distinct (model, batch)) as captures
+from results where status <> 'ok' and decode is null
+
+-- broken
+select model, batch, decode, device, illegal_groups, traffic_bytes, lower_bound_bytes
+from results
+where status = 'ok' and is_optimal
+  and (illegal_groups is distinct from 0 or traffic_bytes is distinct from lower_bound_bytes)
+order by model, batch, decode, device limit 1
 
 -- no_step
 select status, why, count(*) as models

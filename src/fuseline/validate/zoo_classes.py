@@ -23,7 +23,11 @@ DERIVED = (
         "1 - traffic_bytes / nullif(unfused_traffic_bytes, 0)",
         "memory_reduction: the share of the unfused bytes that fusion saves",
     ),
-    Derived("per_byte", "flops / nullif(traffic_bytes, 0)", "arithmetic_intensity: FLOPs a byte"),
+    Derived(
+        "per_byte",
+        "case when unknown_ops = 0 then flops / nullif(traffic_bytes, 0) end",
+        "arithmetic_intensity: FLOPs a byte; null where the FLOPs of an op are not known",
+    ),
     Derived(
         "conv_share",
         "(convolution_flops + depthwise_flops) / nullif(flops, 0)",
@@ -72,7 +76,7 @@ CLASSES = (
     NetworkClass(DECODE, "decode is not null", "one token after a cache of others"),
     NetworkClass(
         PREFILL,
-        "writes or (causal_flops < flops and not sees)",
+        "writes or (causal_flops < flops + folded_flops and not sees)",
         "its model has a decode step too, or it attends causally and sees no image",
     ),
     NetworkClass(
@@ -84,8 +88,8 @@ CLASSES = (
     ),
     NetworkClass(
         HYBRID,
-        "attends and conv_share >= 0.1",
-        "attention, and 10% to 99% of its FLOPs in convolutions",
+        "attends and sees and conv_share >= 0.1",
+        "attention over an image, and 10% to 99% of its FLOPs in convolutions",
     ),
     NetworkClass(VIT, "attends and sees", "attention over an image, under 10% in convolutions"),
     NetworkClass(ENCODER, "attends", "attention over text, sound or series, neither of the LLMs'"),

@@ -26,7 +26,7 @@ if TYPE_CHECKING:
 
 KEYS = (
     "model", "strategy", "batch", "dtype", "device", "status", "reason", "zoo", "seq_len",
-    "decode", "attention", "via", "mode", "rules", "traffic_bytes", "flops",
+    "decode", "attention", "via", "mode", "rules", "traffic_bytes", "flops", "lower_bound_bytes",
 )  # fmt: skip
 """Kept whatever the page reads: what a job is, what became of it, what it moves."""
 
@@ -41,23 +41,29 @@ _LEVEL = 19  # of zstd: written once, read often
 
 
 def write(source: Path, target: Path) -> int:
-    """Write `results/00000.parquet`; returns its bytes.
+    """Write `results/00000.parquet`, and `captures/00000.parquet` as it is; returns their bytes.
 
-    Raises `InputError` where `source` has no rows.
+    Raises `InputError` where `source` has no rows of either.
     """
-    if not any((source / "results").glob("*.parquet")):
-        raise InputError(f"'{source}' holds no results/*.parquet: is it a sweep's folder?")
+    for part in ("results", "captures"):
+        if not any((source / part).glob("*.parquet")):
+            raise InputError(f"'{source}' holds no {part}/*.parquet: is it a sweep's folder?")
     import pyarrow.parquet as pq
 
-    table = slim(pq.read_table(source / "results"))
-    buffer = io.BytesIO()
-    pq.write_table(
-        table, buffer, compression="zstd", compression_level=_LEVEL, row_group_size=1 << 20
-    )
-    (target / "results").mkdir(parents=True, exist_ok=True)
-    content = buffer.getvalue()
-    write_bytes(target / "results" / "00000.parquet", content)
-    return len(content)
+    parts = {
+        "results": slim(pq.read_table(source / "results")),
+        "captures": pq.read_table(source / "captures"),
+    }
+    written = 0
+    for part, table in parts.items():
+        buffer = io.BytesIO()
+        pq.write_table(
+            table, buffer, compression="zstd", compression_level=_LEVEL, row_group_size=1 << 20
+        )
+        (target / part).mkdir(parents=True, exist_ok=True)
+        write_bytes(target / part / "00000.parquet", buffer.getvalue())
+        written += len(buffer.getvalue())
+    return written
 
 
 def slim(table: pa.Table) -> pa.Table:

@@ -62,7 +62,8 @@ def queries() -> dict[str, str]:
 def ask(folder: Path) -> Zoo:
     """Run every query over the rows that `zoo_folder` wrote.
 
-    Raises `InputError` where there are none, or duckdb is not installed.
+    Raises `InputError` where there are none, duckdb is not installed, or a row that is proven
+    optimal has an illegal group or moves other than its proven bound.
     """
     results = folder / "results"
     if not any(results.glob("*.parquet")):
@@ -86,13 +87,30 @@ def ask(folder: Path) -> Zoo:
             names = [column[0] for column in found.description]
             lines = [dict(zip(names, row, strict=True)) for row in found.fetchall()]
             answers[name] = Answer(name, sql, tuple(_ordered(lines)))
+    _check_optima(folder, answers[_BROKEN])
     return Zoo(folder.as_posix(), versions, answers)
 
 
 _MAKER = "fuseline.validate.zoo_folder"
+_BROKEN = "broken"
+"""The query of optima that are none: it must have no rows."""
+
 _VERSIONS = """\
 select decode(value) from parquet_kv_metadata(?) where decode(key) = 'fuseline.environment' limit 1
 """
+
+
+def _check_optima(folder: Path, broken: Answer) -> None:
+    """Raises `InputError` for the first row whose proof the row itself contradicts."""
+    for line in broken.lines:
+        of = ", ".join(
+            f"{key} {line[key]}" for key in ("batch", "decode", "device") if line[key] is not None
+        )
+        raise InputError(
+            f"'{folder}': {line['model']} ({of}) is said to be optimal with "
+            f"{line['illegal_groups']} illegal groups, {line['traffic_bytes']} bytes over a bound "
+            f"of {line['lower_bound_bytes']}"
+        )
 
 
 def _ordered(lines: list[dict[str, Cell]]) -> list[dict[str, Cell]]:
@@ -114,7 +132,7 @@ def _count(value: Cell) -> str:
 
 
 def _part(value: Cell) -> str:
-    return f"{_number(value):.1%}"
+    return f"{number(value):.1%}"
 
 
 def _change(value: Cell) -> str:
@@ -123,35 +141,34 @@ def _change(value: Cell) -> str:
     >>> _change(0.05), _change(0.00001), _change(0)
     ('+5.0%', '+0.001%', '+0.0%')
     """
-    number = _number(value)
-    shown = f"{number:+.1%}"
-    if number and not float(shown[:-1]):
-        return ("-" if number < 0 else "+") + fraction(abs(number)).rstrip("%").rstrip("0") + "%"
+    change = number(value)
+    shown = f"{change:+.1%}"
+    if change and not float(shown[:-1]):
+        return ("-" if change < 0 else "+") + fraction(abs(change)).rstrip("%").rstrip("0") + "%"
     return shown
 
 
 def _ratio(value: Cell) -> str:
-    return ratio(_number(value))
+    return ratio(number(value))
 
 
 def _intensity(value: Cell) -> str:
-    return intensity(_number(value))
+    return intensity(number(value))
 
 
-def _number(value: Cell) -> float:
+def number(value: Cell) -> float:
     """A figure of a row. Raises `TypeError` for what is none: our own fault."""
     if isinstance(value, bool) or not isinstance(value, int | float):
         raise TypeError(f"{value!r} is no number")
     return float(value)
 
 
-number = _number
-
 # column: (heading, how it is printed)
 COLUMNS = {
     "class": ("class", _text),
     "strategy": ("strategy", _text),
     "zoo": ("zoo", _text),
+    "zoos": ("models of", _text),
     "family": ("family", _text),
     "model": ("model", _text),
     "batch": ("batch", _text),

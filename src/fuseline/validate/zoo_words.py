@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from fuseline.report.units import count_of, intensity, percent, ratio
+from fuseline.report.units import count_of, percent, ratio
 from fuseline.validate.zoo_classes import CNN, DECODE, PREFILL, VIT
 from fuseline.validate.zoo_queries import Cell, Line, Zoo, number, printed
 
@@ -75,7 +75,9 @@ def _family(line: Line) -> str:
 def _seed(zoo: Zoo) -> str:
     cnn, vit = (zoo["seed"].line(**{"class": name}) for name in (CNN, VIT))
     figures = ("efficiency", "reduction", "intensity")
-    if cnn is None or vit is None or not all(number(vit[figure]) for figure in figures):
+    if cnn is None or vit is None or cnn["intensity"] is None:
+        return ""
+    if not all(vit[figure] and number(vit[figure]) for figure in figures):
         return ""
     ratios = [number(cnn[figure]) / number(vit[figure]) for figure in figures]
     more = "more" if ratios[2] >= 1 else "fewer"
@@ -92,30 +94,41 @@ def _seed(zoo: Zoo) -> str:
 
 
 def _illegal(zoo: Zoo) -> str:
-    line = zoo["gaps"].line(strategy="fusion")
-    if line is None or not number(line["with_illegal"]):
+    lines = [line for line in zoo["gaps"].lines if line["strategy"] == "fusion"]
+    illegal, below, models = (
+        sum(int(number(line[figure])) for line in lines)
+        for figure in ("with_illegal", "below", "models")
+    )
+    if not illegal:
         return ""
     return (
-        "**Some of what `fusion` saves no kernel can.** On "
-        f"{_of(line, 'with_illegal')} of {_of(line, 'models')} models it has groups that break a "
-        f"rule of T; on {_of(line, 'below')} that puts it below the proven optimum, which no "
-        "legal partition is."
+        f"**Some of what `fusion` saves no kernel can.** On {illegal:,} of {models:,} models it "
+        f"has groups that break a rule of T; on {below:,} that puts it below the proven optimum, "
+        "which no legal partition is."
     )
 
 
 def _compilers(zoo: Zoo) -> str:
+    """Each zoo by itself: strategies are compared on the same models alone."""
+    said = []
     lines = [line for line in zoo["gaps"].lines if line["strategy"] != "fusion"]
-    if len(lines) < 2:  # noqa: PLR2004
+    for zoos in dict.fromkeys(line["zoos"] for line in lines):
+        of_zoos = [line for line in lines if line["zoos"] == zoos]
+        listed = ", ".join(
+            f"`{line['strategy']}` {_of(line, 'gap')} (one in ten {_of(line, 'gap_90')} or more)"
+            for line in of_zoos
+        )
+        most = max(of_zoos, key=lambda line: number(line["gap_most"]))
+        models = count_of(int(number(most["models"])), "model")
+        said.append(
+            f"{zoos}, {models}: {listed}; farthest `{most['strategy']}` on {most['farthest']}, "
+            f"{_of(most, 'gap_most')}"
+        )
+    if not said:
         return ""
-    listed = ", ".join(
-        f"`{line['strategy']}` {_of(line, 'gap')} (one in ten models {_of(line, 'gap_90')} or more)"
-        for line in lines
-    )
-    most = max(lines, key=lambda line: number(line["gap_most"]))
     return (
-        f"**Bytes that rule models of compilers leave over the optimum**, median of "
-        f"{_of(lines[0], 'models')} models: {listed}. The farthest of all: "
-        f"`{most['strategy']}` on {most['farthest']}, {_of(most, 'gap_most')}."
+        "**Bytes that rule models of compilers leave over the optimum**, medians of the same "
+        f"models. {'. '.join(said)}."
     )
 
 
@@ -182,7 +195,7 @@ def _bound(zoo: Zoo) -> str:
             continue
         ranked = sorted(parts.items(), key=lambda part: -part[1])
         listed = ", ".join(f"{kind} {percent(count, total)}" for kind, count in ranked if count)
-        words.append(f"on `{device}` {listed}")
+        words.append(f"on `{device}`, {count_of(int(total), 'model')}: {listed}")
     if not words:
         return ""
     return (
@@ -213,16 +226,22 @@ def _decode(zoo: Zoo) -> str:
     line = zoo["steps"].line(step="decode")
     if line is None:
         return ""
+    if number(line["compulsory"]) <= 0.9:  # noqa: PLR2004 - nearly all
+        return (
+            f"**Decoding**: over {_n_of(line)} the optimum saves {_of(line, 'reduction')} of the "
+            f"bytes, median{_at(line)}."
+        )
     return (
         f"**Decoding moves what it must, whatever is fused.** Over {_n_of(line)} the optimum saves "
         f"{_of(line, 'reduction')} of the bytes (median): {_of(line, 'compulsory')} of what it "
-        f"moves is compulsory, {_of(line, 'parameters')} are parameters, at "
-        f"{intensity(number(line['intensity']))} FLOP a byte. Launches are what fusion saves: "
-        f"{_of(line, 'launches')} fewer."
-        if number(line["compulsory"]) > 0.9  # noqa: PLR2004 - nearly all
-        else f"**Decoding**: over {_n_of(line)} the optimum saves {_of(line, 'reduction')} of the "
-        f"bytes, median, at {intensity(number(line['intensity']))} FLOP a byte."
+        f"moves is compulsory, {_of(line, 'parameters')} are parameters{_at(line)}. Launches are "
+        f"what fusion saves: {_of(line, 'launches')} fewer."
     )
+
+
+def _at(line: Line) -> str:
+    """FLOPs a byte; nothing where those of no model are known."""
+    return f", at {_of(line, 'intensity')} FLOP a byte" if line["intensity"] is not None else ""
 
 
 def _n_of(line: Line) -> str:
@@ -231,7 +250,7 @@ def _n_of(line: Line) -> str:
 
 def _prefill(zoo: Zoo) -> str:
     prefill, decode = (zoo["steps"].line(step=step) for step in ("prefill", "decode"))
-    if prefill is None or decode is None:
+    if prefill is None or decode is None or not (prefill["intensity"] and decode["intensity"]):
         return ""
     factor = number(prefill["intensity"]) / number(decode["intensity"])
     return (

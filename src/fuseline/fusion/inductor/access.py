@@ -178,8 +178,10 @@ def locate(size: int, stride: int, dims: Dims) -> list[tuple[int, int, int]] | N
     [(12, 1, 64)]
     >>> locate(151296, 1, ((197, 768), (768, 1)))  # all of it
     [(197, 0, 1), (768, 1, 1)]
+    >>> locate(768, 1, ((0, 768), (768, 1)))  # of nothing
+    [(768, -1, 0)]
     """
-    if stride == 0 or size == 1:
+    if stride == 0 or size == 1 or not all(length for length, _ in dims):
         return [(size, -1, 0)]
     for loop in sorted(range(len(dims)), key=lambda place: -dims[place][1]):
         length, along = dims[loop]

@@ -90,6 +90,9 @@ def through(expression: Expression, dims: Dims, offset: int, serial: int) -> Col
     >>> x = Expression(0, ((6, 4), (4, 1)), 0, (Access(3, (4, 1)),), {0: 1}, False)
     >>> through(x, ((4, 1), (6, 4)), 0, 1)[1]  # transposed
     (Access(buffer=3, strides=(1, 4), offset=0, serial=0),)
+    >>> nothing = Expression(0, ((0, 4), (4, 1)), 0, (Access(3, (4, 1)),), {0: 1}, False)
+    >>> through(nothing, ((4, 1), (0, 4)), 0, 1)[0]
+    ((4, 1), (0, 0))
     """
     if dims == expression.dims and offset == expression.offset:
         return dims, expression.accesses
@@ -102,7 +105,7 @@ def through(expression: Expression, dims: Dims, offset: int, serial: int) -> Col
         steps += found
         left = size
         for part, _, _ in found:
-            left //= part
+            left = left // part if part else 0  # of nothing, where a size is 0
             strides.append(stride * left)
     start = locate_offset(offset - expression.offset, expression.dims)
     refined = tuple((step[0], stride) for step, stride in zip(steps, strides, strict=True))

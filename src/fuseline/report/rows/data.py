@@ -68,7 +68,7 @@ class GraphRow:
 
 @dataclass(frozen=True, slots=True)
 class PatternRow:
-    """All groups of one pattern: `ops` a group, the other figures summed over its groups."""
+    """All groups of one pattern: `ops` of its first group, other figures summed over its groups."""
 
     name: str
     count: int
@@ -78,6 +78,7 @@ class PatternRow:
     unfused_traffic_bytes: int
     saved_bytes: int
     unknown_ops: int
+    operators: int
 
     @property
     def arithmetic_intensity(self) -> float:

@@ -228,6 +228,7 @@ def _patterns(graph: Graph, plan: Plan, price: PlanCost) -> tuple[PatternRow, ..
             unfused_traffic_bytes=sum(price.unfused_nbytes for _, price in members),
             saved_bytes=sum(price.saved_nbytes for _, price in members),
             unknown_ops=sum(price.unknown_ops for _, price in members),
+            operators=sum(graph.ops[op].is_operator for group, _ in members for op in group.ops),
         )
         for name, members in found.items()
     ]

@@ -3,8 +3,8 @@ from __future__ import annotations
 import pytest
 
 from fuseline.report.rows.table import Value
-from fuseline.sweep.cells import fitting, storable
 from fuseline.sweep.schema import COLUMNS, jobs_of
+from fuseline.sweep.storable import fitting, storable
 from fuseline.sweep.tasks import Row
 from tests.sweep.made_rows import made_row, made_sweep
 

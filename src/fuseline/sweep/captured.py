@@ -18,7 +18,7 @@ from fuseline.sweep.tasks import Row
 if TYPE_CHECKING:
     import pyarrow as pa
 
-ABOUT = (
+CAPTURES = (
     Column("capture", Measure.COUNT, "its number in the sweep"),
     Column("model", Measure.TEXT, "the model's name"),
     Column("zoo", Measure.TEXT, "torchvision, timm, hf or file"),
@@ -33,21 +33,23 @@ ABOUT = (
     Column("failed_jobs", Measure.COUNT, "of these, not ok"),
     Column("attempts", Measure.COUNT, "how often it was begun"),
     Column(
-        "cpu_seconds", Measure.SECONDS, "of the workers that did it; attempts that died told none"
+        "cpu_seconds",
+        Measure.SECONDS,
+        "of the workers that did it, without attempts that died; null: all died",
     ),
-    Column("seconds", Measure.SECONDS, "in the workers, of the attempts that did not die"),
-    Column("peak_bytes", Measure.BYTES, "most memory that the worker held"),
+    Column("seconds", Measure.SECONDS, "in the workers, likewise"),
+    Column("peak_bytes", Measure.BYTES, "most memory that a worker held, likewise"),
     Column("cached", Measure.YES, "whether the graph was there already"),
 )
 """One row a capture."""
 
 
-def about_schema(environment: Mapping[str, str]) -> pa.Schema:
+def capture_schema(environment: Mapping[str, str]) -> pa.Schema:
     """Of the files in `captures/`."""
-    return arrow_schema(ABOUT, (), environment)
+    return arrow_schema(CAPTURES, (), environment)
 
 
-def about_rows(
+def capture_rows(
     sweep: Sweep, kept: Iterable[tuple[Kept, int]]
 ) -> Iterator[tuple[int, tuple[Row, ...]]]:
     """By capture, its one row; `kept` with the number of its failed jobs."""
@@ -58,10 +60,13 @@ def about_rows(
 def _row(sweep: Sweep, kept: Kept, failed_jobs: int) -> tuple[Value, ...]:
     capture = sweep.capture(kept.number)
     how = capture.how
+    # A worker holds something: 0 is that no attempt ended, so that none told what it took.
+    told = (kept.cpu_seconds, kept.seconds, kept.peak_nbytes)
+    took = told if kept.peak_nbytes else (None, None, None)
     return (
         kept.number, encodable(capture.model), zoo_of(capture.model),
         how.batch, how.dtype, how.seq_len, how.decode,
         how.attention or "fused", how.via or "record", "train" if how.train else "eval",
         kept.jobs, failed_jobs,
-        kept.attempts, kept.cpu_seconds, kept.seconds, kept.peak_nbytes, kept.cached,
+        kept.attempts, *took, kept.cached,
     )  # fmt: skip
