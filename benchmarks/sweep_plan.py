@@ -33,6 +33,7 @@ class Zoo:
     longest_seconds: float
     slow_share: float  # of the CPU seconds, by the slowest hundredth of the captures
     peak_gigabytes: float
+    cached: int  # captures whose graph was there already
 
 
 def zoo() -> Zoo:
@@ -41,7 +42,7 @@ def zoo() -> Zoo:
                    from read_parquet('{ZOO}/captures/*.parquet'))
         select count(*), sum(jobs), sum(cpu_seconds), max(seconds),
             sum(cpu_seconds) filter (place <= (select count(*) from c) / 100) / sum(cpu_seconds),
-            max(peak_bytes) / 1e9
+            max(peak_bytes) / 1e9, count(*) filter (cached)
         from c"""  # noqa: S608 - our own path
     found = duckdb.connect().execute(query).fetchone()
     if found is None:
@@ -68,7 +69,8 @@ def plan_section(driven: Scaled) -> Iterator[str]:
         f"The [zoo](zoo.md) took {took.cpu_seconds:,.0f} CPU seconds in its workers for "
         f"{took.captures:,} captures and {took.jobs:,} jobs: "
         f"{took.cpu_seconds / took.captures:.1f} a capture of "
-        f"{took.jobs / took.captures:.0f} jobs. {JOBS:,} jobs like these are {captures:,.0f} "
+        f"{took.jobs / took.captures:.0f} jobs. Of {took.cached:,} the graph was in the cache: a "
+        f"first sweep takes longer for those. {JOBS:,} jobs like these are {captures:,.0f} "
         f"captures and {work / 3600:,.0f} CPU hours ({work / 3600 * DOLLARS_A_CPU_HOUR:,.0f} "
         f"dollars where a CPU hour costs {DOLLARS_A_CPU_HOUR}: an assumption). Their rows are "
         f"{JOBS * driven.result_nbytes / driven.jobs / 1e9:.2f} GB of Parquet, and "
@@ -85,9 +87,9 @@ def plan_section(driven: Scaled) -> Iterator[str]:
         f"1. **The tail.** The slowest hundredth of the captures took {took.slow_share:.0%} of "
         f"the CPU seconds, the longest {took.longest_seconds:.0f} s. Captures are handed out in "
         "the order of their names, so that a giant may come last, and the others wait.\n"
-        f"2. **Memory of the workers.** The largest held {took.peak_gigabytes:.1f} GB. A machine "
-        "with less than `--job-memory` for each CPU may meet several at once: give Ray fewer "
-        "CPUs.\n"
+        f"2. **Memory of the workers.** The largest held {took.peak_gigabytes:.1f} GB: "
+        "`--job-memory` is on top of what the tasks before have left it with. A machine may meet "
+        "several at once: give Ray fewer CPUs.\n"
         f"3. **The cache of graphs**, at about {GRAPH_NBYTES / 1000:.0f} kB each "
         f"{captures * GRAPH_NBYTES / 1e9:.1f} GB: more than its 2 GB, so that the oldest go. It "
         "serves later sweeps; this one needs none (`--no-cache`).\n"

@@ -263,9 +263,8 @@ def test_a_dry_run_says_what_is_left(capsys: pytest.CaptureFixture[str]) -> None
 # --- interruptions --------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize(
-    "number", [signal.SIGINT, pytest.param(signal.SIGTERM, marks=pytest.mark.slow)]
-)
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_stopped_it_keeps_what_is_done_and_goes_on(
     number: signal.Signals, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -109,6 +109,7 @@ def is_alive(process: int) -> bool:
 # --- deaths ---------------------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_tasks_die_as_on_one_machine_and_the_others_are_done(cluster: Cluster) -> None:
     dying = ("segfault", "exit 0", "hang", "50 GB", "odd error")
     models = [each for name in dying for each in (name, "fine", "fine")]
@@ -130,6 +131,7 @@ def test_tasks_die_as_on_one_machine_and_the_others_are_done(cluster: Cluster) -
         assert isinstance(made, Made)
 
 
+@pytest.mark.slow
 def test_a_machine_is_lost_and_its_task_is_done_by_another(
     cluster: Cluster, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -160,6 +162,7 @@ def next_of(executor: RayExecutor) -> Outcome:
     return outcome
 
 
+@pytest.mark.slow
 def test_leaving_ends_everything_and_a_lost_supervisor_is_blamed_on_nobody(
     cluster: Cluster, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -235,6 +238,7 @@ def test_a_sweep_whose_machine_is_lost_has_the_rows_of_one_process(
 # --- what ends a sweep ----------------------------------------------------------------------
 
 
+@pytest.mark.slow
 def test_a_machine_with_other_files_or_versions_is_named(cluster: Cluster, tmp_path: Path) -> None:
     net = tmp_path / "net.py"
     net.write_text("width = 3")
