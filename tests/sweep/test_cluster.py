@@ -131,7 +131,6 @@ def test_tasks_die_as_on_one_machine_and_the_others_are_done(cluster: Cluster) -
         assert isinstance(made, Made)
 
 
-@pytest.mark.slow
 def test_a_machine_is_lost_and_its_task_is_done_by_another(
     cluster: Cluster, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -108,4 +108,4 @@ def test_the_file_of_the_page_can_be_run() -> None:
 
 def test_the_jobs_of_the_zoo_can_be_run() -> None:
     sweep = sweep_of(read_jobs(ROOT / "docs" / "zoo.toml"))
-    assert sweep.captures > 2_500
+    assert sweep.captures > 2_000

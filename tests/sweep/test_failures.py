@@ -68,7 +68,6 @@ def check(found: dict[str, list[tuple[str, str | None, int]]], names: tuple[str,
             assert says == job[1] if says is None else says in str(job[1])
 
 
-@pytest.mark.slow
 def test_a_model_that_crashes_costs_its_own_jobs_only(tmp_path: Path) -> None:
     names = ("segfault", "fine", "raising")
     check(sweep(tmp_path / "zoo", names), names)
