@@ -90,7 +90,7 @@ picture: $(DEMO) ## draw README's picture of ViT-B/16 (needs Graphviz)
 # page is written, so that the next run starts anew.
 ROWS := .venv/coverage.jsonl
 
-zoo: $(DEMO) ## sweep every model of the zoos, and write docs/zoo.md (an hour; goes on after an interrupt)
+zoo: $(DEMO) ## sweep every model of the zoos, and write docs/zoo.md (long; goes on after an interrupt)
 	@$(BIN)/fuseline sweep --jobs docs/zoo.toml -o .venv/zoo || test $$? = 1 # a job that failed is a row
 	@$(MAKE) --no-print-directory zoo-page
 
